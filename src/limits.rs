@@ -1,0 +1,19 @@
+//! Every bound of the program in one place: a named default, the reason for it, the configuration key that changes
+//! it and the metric that counts when it is hit.
+//!
+//! Nothing in portcullis grows without one of these. Sizes are in bytes and end in `_BYTES`.
+
+use std::time::Duration;
+
+/// Longest request head (request line and headers). Application Gateway allows 32 kB; nginx 4 × 8 kB.
+/// Key `listeners[].limits.head_bytes`; answered with 431 (414 when the request line alone exceeds it).
+pub const REQUEST_HEAD_BYTES: usize = 64 * 1024;
+
+/// Most header fields in one head. Key `listeners[].limits.headers`; answered with 431.
+pub const REQUEST_HEADERS: usize = 100;
+
+/// Time for a complete request head, from its first byte (slowloris). Key `listeners[].timeouts.head`.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Time for a TLS handshake. Key `listeners[].timeouts.handshake`.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,3 @@
+//! The program `portcullis`: parse arguments, call `cli`.
+
+fn main() {}
