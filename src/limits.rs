@@ -17,3 +17,11 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time for a TLS handshake. Key `listeners[].timeouts.handshake`.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of log lines waiting for the disk, for each log. Beyond it lines are dropped and counted in
+/// `portcullis_log_dropped_total`; `logs.queue` bounds the lines.
+pub const LOG_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Series of `portcullis_waf_rule_matches_total`. Bounded by the loaded rules; this holds over reloads with ever new
+/// ones.
+pub const RULE_METRICS: usize = 20_000;

@@ -1,1 +1,3 @@
-//! runtime (being built).
+//! The process: threads, sockets, snapshots, signals. What is above the path and below the command line.
+
+pub mod clock;
