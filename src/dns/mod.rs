@@ -1,1 +1,12 @@
-//! dns (being built).
+//! Names of backends to addresses.
+//!
+//! `upstream::dial` asks for addresses and gets the last known ones at once; a background task
+//! ([`Resolver::run`], part of the probes' task) renews them when their time to live is over. A name that stops
+//! resolving keeps its last good addresses: a DNS outage must not become an outage of backends that still answer.
+//! Address literals never reach the resolver.
+
+mod cache;
+mod resolver;
+
+pub use cache::{Host, Name};
+pub use resolver::{DnsFailure, Resolver};
