@@ -25,3 +25,16 @@ pub const LOG_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Series of `portcullis_waf_rule_matches_total`. Bounded by the loaded rules; this holds over reloads with ever new
 /// ones.
 pub const RULE_METRICS: usize = 20_000;
+
+/// Longest rule file or data file of the rule language. The whole Core Rule Set has 1.1 MB in 50 files. No key:
+/// a longer file is an error at load.
+pub const RULE_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Deepest nesting of `Include` in rule files. No key: deeper is an error at load.
+pub const RULE_INCLUDE_DEPTH: usize = 32;
+
+/// Most rule files of one rule set, so that includes that multiply each other end. No key: more is an error at load.
+pub const RULE_FILES: usize = 10_000;
+
+/// Most problems reported of one rule set; a last line says that there are more. No key.
+pub const RULE_DIAGNOSTICS: usize = 500;
