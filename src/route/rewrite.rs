@@ -45,9 +45,9 @@ pub fn redirect_location(template: &str, parts: &RedirectParts<'_>) -> Vec<u8> {
     while let Some(start) = rest.find("${") {
         let (before, from) = rest.split_at(start);
         push_encoded(&mut out, before.as_bytes());
-        let (name, after) = match from.get(2..).and_then(|text| text.split_once('}')) {
-            Some(split) => split,
-            None => break,
+        let Some((name, after)) = from.get(2..).and_then(|text| text.split_once('}')) else {
+            rest = from;
+            break;
         };
         match name {
             "scheme" => push_encoded(&mut out, parts.scheme),
@@ -110,7 +110,7 @@ mod tests {
         let location = |template| String::from_utf8(redirect_location(template, &parts)).unwrap();
         assert_eq!(location("https://${host}${path}${query}"), "https://a.test/x%20y%0D%0ASet-Cookie:%20z?q=1");
         assert_eq!(location("https://b.test/"), "https://b.test/");
-        assert_eq!(location("${scheme}://${nope}${"), "http://${");
+        assert_eq!(location("${scheme}://${nope}x${"), "http://x${");
         let parts = RedirectParts { path: b"//evil.test/", query: b"", ..parts };
         assert_eq!(redirect_location("${path}", &parts), b"/evil.test/");
     }

@@ -65,8 +65,8 @@ impl<'a> JsonLine<'a> {
     pub(super) fn display(&mut self, key: &str, value: impl std::fmt::Display) {
         self.key(key);
         self.out.push(b'"');
-        // Writing to a vector cannot fail.
-        let _ = write!(Appender(self.out), "{value}");
+        let written = write!(Appender(self.out), "{value}");
+        debug_assert!(written.is_ok(), "writing to a vector cannot fail");
         self.out.push(b'"');
     }
 

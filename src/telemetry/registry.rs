@@ -579,28 +579,41 @@ pub(crate) struct Exposition<'a> {
 impl Exposition<'_> {
     /// Begins a family.
     pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail; the same holds below.
-        let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     /// One sample of it.
     pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        self.out.push_str(name);
-        self.labels(labels, None);
-        let _ = writeln!(self.out, " {value}");
+        self.line(name, "", labels, None, value);
     }
 
-    fn labels(&mut self, labels: &[(&str, &str)], bound: Option<&str>) {
-        if labels.is_empty() && bound.is_none() {
-            return;
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let values = histogram.values();
+        for (bound, count) in &values.cumulative {
+            self.line(name, "_bucket", labels, Some(&bound.to_string()), count);
         }
+        self.line(name, "_bucket", labels, Some("+Inf"), values.count);
+        self.line(name, "_sum", labels, None, values.sum);
+        self.line(name, "_count", labels, None, values.count);
+    }
+
+    fn line(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        bound: Option<&str>,
+        value: impl std::fmt::Display,
+    ) {
+        self.out.push_str(name);
+        self.out.push_str(suffix);
         let mut separator = '{';
-        for (name, value) in labels.iter().copied().chain(bound.map(|bound| ("le", bound))) {
+        for (label, text) in labels.iter().copied().chain(bound.map(|bound| ("le", bound))) {
             self.out.push(separator);
             separator = ',';
-            self.out.push_str(name);
+            self.out.push_str(label);
             self.out.push_str("=\"");
-            for character in value.chars() {
+            for character in text.chars() {
                 match character {
                     '\\' => self.out.push_str("\\\\"),
                     '"' => self.out.push_str("\\\""),
@@ -610,25 +623,15 @@ impl Exposition<'_> {
             }
             self.out.push('"');
         }
-        self.out.push('}');
+        if separator == ',' {
+            self.out.push('}');
+        }
+        self.write(format_args!(" {value}\n"));
     }
 
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
-        let values = histogram.values();
-        for (bound, count) in &values.cumulative {
-            let _ = write!(self.out, "{name}_bucket");
-            self.labels(labels, Some(&bound.to_string()));
-            let _ = writeln!(self.out, " {count}");
-        }
-        let _ = write!(self.out, "{name}_bucket");
-        self.labels(labels, Some("+Inf"));
-        let _ = writeln!(self.out, " {}", values.count);
-        let _ = write!(self.out, "{name}_sum");
-        self.labels(labels, None);
-        let _ = writeln!(self.out, " {}", values.sum);
-        let _ = write!(self.out, "{name}_count");
-        self.labels(labels, None);
-        let _ = writeln!(self.out, " {}", values.count);
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        let written = self.out.write_fmt(text);
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
     }
 }
 
