@@ -3,11 +3,13 @@
 //! Names of variables, operators, transformations and actions are checked by the parser against the tables of the
 //! language, so an unknown one is a diagnostic and never reaches the tree. Values that may hold macros are kept as
 //! written, bytes and all; `waf::expand` splits them.
+//!
+//! Two trees are equal when they say the same, wherever their texts stand.
 
 use crate::diagnostics::Location;
 
 /// A ruleset: every directive of the root file and its includes, in the order in which they take effect.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ruleset {
     /// In order.
     pub directives: Vec<Directive>,
@@ -23,7 +25,7 @@ pub struct Directive {
 }
 
 /// The directives with structure of their own; all others are [`DirectiveKind::Setting`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectiveKind {
     /// `SecRule VARIABLES OPERATOR [ACTIONS]`
     Rule(Rule),
@@ -59,7 +61,7 @@ pub enum DirectiveKind {
 }
 
 /// `SecRequestBodyLimit 131072` and its like.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// As the tables spell it, whatever case the file has.
     pub name: &'static str,
@@ -77,7 +79,7 @@ pub struct IdRange {
 }
 
 /// Change of a rule's targets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetUpdate {
     /// Added targets, or with `!` exclusions.
     pub targets: Vec<Target>,
@@ -86,7 +88,7 @@ pub struct TargetUpdate {
 }
 
 /// `SecRule`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// In order; exclusions stay where they were written.
     pub targets: Vec<Target>,
@@ -146,3 +148,36 @@ pub struct Action {
     /// `ctl`, argument `ruleEngine=Off`.
     pub argument: Option<Vec<u8>>,
 }
+
+impl PartialEq for Directive {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl Eq for Directive {}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        (self.is_exclusion, self.is_count, self.name) == (other.is_exclusion, other.is_count, other.name)
+            && self.selector == other.selector
+    }
+}
+
+impl Eq for Target {}
+
+impl PartialEq for OperatorCall {
+    fn eq(&self, other: &Self) -> bool {
+        (self.is_negated, self.name, &self.argument) == (other.is_negated, other.name, &other.argument)
+    }
+}
+
+impl Eq for OperatorCall {}
+
+impl PartialEq for Action {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, &self.argument) == (other.name, &other.argument)
+    }
+}
+
+impl Eq for Action {}

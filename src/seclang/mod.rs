@@ -12,6 +12,7 @@ pub mod action;
 pub mod ast;
 pub mod control;
 pub mod directive;
+pub mod format;
 pub mod lexer;
 pub mod operator;
 mod parser;

@@ -177,7 +177,7 @@ impl Reader<'_> {
                 Some(at) => return self.collection(row, value, at).map(Some),
                 None => None,
             },
-            ActionArgument::Pair => memchr::memchr(b'=', value).map(|_| value.clone()),
+            ActionArgument::Pair => memchr::memchr(b'=', value).filter(|at| *at > 0).map(|_| value.clone()),
             ActionArgument::Text | ActionArgument::OptionalText | ActionArgument::None => Some(value.clone()),
         };
         match checked {

@@ -70,10 +70,16 @@ impl<'r> Checker<'r> {
         match id {
             // With a bad id, the id itself was reported.
             None if has_gaps => {}
-            None => self.problems.push(
-                Diagnostic::error(directive.location.clone(), "the rule has no id")
-                    .advise("every rule needs an action id with a number of its own"),
-            ),
+            None => {
+                let problem = match &directive.kind {
+                    // ModSecurity 3 lets it pass.
+                    DirectiveKind::Action(_) => {
+                        Diagnostic::warning(directive.location.clone(), "the rule has no id, so nothing can name it")
+                    }
+                    _ => Diagnostic::error(directive.location.clone(), "the rule has no id"),
+                };
+                self.problems.push(problem.advise("give every rule an action id with a number of its own"));
+            }
             Some(id) => match self.seen.get(&id) {
                 Some(first) => self.problems.push(
                     Diagnostic::error(directive.location.clone(), format!("the id {id} is used by another rule"))
@@ -97,8 +103,13 @@ impl<'r> Checker<'r> {
         for action in actions {
             let Some(row) = find(ACTIONS, action.name.as_bytes()) else { continue };
             let is_first_only =
-                row.group == ActionGroup::Disruptive || matches!(action.name, "id" | "phase" | "skip" | "skipAfter");
-            if is_first_only {
+                row.group == ActionGroup::Disruptive || matches!(action.name, "phase" | "skip" | "skipAfter");
+            if action.name == "id" {
+                // ModSecurity 3 lets it pass.
+                let message = "the id of a chain is that of its first rule; this one is not used";
+                let problem = Diagnostic::warning(action.location.clone(), message).spanning(action.name.len());
+                self.problems.push(Diagnostic { rule_id: starter, ..problem });
+            } else if is_first_only {
                 let message = format!("{} belongs to the first rule of a chain", action.name);
                 self.push(action, starter, message, "move it there");
             }
@@ -123,7 +134,11 @@ impl<'r> Checker<'r> {
             let is_of_a_rule = group(action) == Some(ActionGroup::Flow)
                 || (group(action) == Some(ActionGroup::Metadata)
                     && !matches!(action.name, "phase" | "severity" | "tag"));
-            if is_of_a_rule || action.name == "block" {
+            if action.name == "block" {
+                let message = "block as a default does nothing: it stands for the default itself";
+                let problem = Diagnostic::warning(action.location.clone(), message).spanning(action.name.len());
+                self.problems.push(problem);
+            } else if is_of_a_rule {
                 let message = format!("{} cannot be a default", action.name);
                 self.push(action, None, message, "write it in each rule");
             }
@@ -132,8 +147,9 @@ impl<'r> Checker<'r> {
 
     fn dangling(&mut self, has_gaps: bool) {
         if let Some((location, id)) = self.chain.filter(|_| !has_gaps) {
-            let problem = Diagnostic::error(location.clone(), "the chain breaks off: no rule follows");
-            let problem = problem.advise("remove chain from the last rule, or add the rule that is missing");
+            let message = "the chain breaks off: no rule follows, so it never matches";
+            let problem = Diagnostic::warning(location.clone(), message)
+                .advise("remove chain from the last rule, or add the rule that is missing");
             self.problems.push(Diagnostic { rule_id: id, ..problem });
         }
     }

@@ -7,6 +7,7 @@
 use super::Context;
 use super::shown;
 use crate::diagnostics::{Diagnostic, Location};
+use crate::seclang::action::COLLECTIONS;
 use crate::seclang::ast::{Selector, Target};
 use crate::seclang::lexer::{Word, is_space};
 use crate::seclang::table::{Support, closest, did_you_mean, find};
@@ -145,7 +146,7 @@ fn target(raw: &Raw<'_>, text: &[u8], begin: usize, locate: &dyn Fn(usize) -> Lo
         Some(header) if !header.is_empty() && raw.selector.is_none() => {
             (&b"REQUEST_HEADERS"[..], Some(header.to_vec()))
         }
-        _ => (name, None),
+        _ => dotted(name).filter(|_| raw.selector.is_none()).unwrap_or((name, None)),
     };
     let Some(variable) = find(VARIABLES, name) else {
         let problem = if name.is_empty() {
@@ -179,6 +180,13 @@ fn target(raw: &Raw<'_>, text: &[u8], begin: usize, locate: &dyn Fn(usize) -> Lo
     };
     let warning = inert(variable, &location, raw.name.len());
     Ok((Target { location, is_exclusion, is_count, name: variable.name, selector }, warning))
+}
+
+/// ModSecurity 3: `TX.x` is `TX:x`, in the collections that setvar changes.
+fn dotted(name: &[u8]) -> Option<(&[u8], Option<Vec<u8>>)> {
+    let (collection, key) = name.split_at_checked(memchr::memchr(b'.', name)?)?;
+    let is_collection = COLLECTIONS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(collection));
+    (is_collection && key.len() > 1).then(|| (collection, key.get(1..).map(<[u8]>::to_vec)))
 }
 
 fn inert(variable: &Variable, location: &Location, length: usize) -> Option<Diagnostic> {
