@@ -4,9 +4,7 @@
 //! file in a uniform layout and keeps its comments and blank lines. Every rule is written as the Core Rule Set does:
 //! targets and operator on the first line, then one action a line, each line but the last continued.
 
-use super::ast::{
-    Action, Directive, DirectiveKind, IdRange, OperatorCall, Ruleset, Selector, Target, TargetUpdate,
-};
+use super::ast::{Action, Directive, DirectiveKind, IdRange, OperatorCall, Ruleset, Selector, Target, TargetUpdate};
 use super::lexer::{Lines, is_space};
 use super::parser::parse_alone;
 use crate::diagnostics::{Diagnostics, Source};
