@@ -1,1 +1,13 @@
-//! gateway (being built).
+//! The path of a request, in order of flow: `accept connection request inspect identify forward relay upgrade reply
+//! record`, with `fault` for what goes wrong and `http2` for clients that speak HTTP/2.
+//!
+//! `runtime` starts one [`serve`] per listener and worker. One task drives a connection, both sides of it: a request
+//! costs no task of its own and no channel.
+
+mod accept;
+mod drain;
+mod snapshot;
+
+pub use accept::serve;
+pub use drain::Drain;
+pub use snapshot::{Shared, Snapshot, Worker};
