@@ -8,6 +8,7 @@
 mod program;
 mod scratch;
 mod transaction;
+pub mod transformation;
 mod verdict;
 
 pub use program::Program;

@@ -1,0 +1,94 @@
+//! Small helpers on bytes, shared by the families: the C character classes that ModSecurity uses, in the C locale, and
+//! the vectorised look for the first byte that matters.
+
+/// The no-break space of ISO 8859-1, white space to some functions.
+pub(super) const NBSP: u8 = 0xA0;
+
+/// The byte at `index`, or the `NUL` that ends every value in ModSecurity.
+#[inline]
+pub(super) fn at(input: &[u8], index: usize) -> u8 {
+    input.get(index).copied().unwrap_or(0)
+}
+
+/// From `start` on; empty beyond the end.
+#[inline]
+pub(super) fn tail(input: &[u8], start: usize) -> &[u8] {
+    input.get(start..).unwrap_or_default()
+}
+
+/// Up to `end`; everything beyond the end.
+#[inline]
+pub(super) fn head(input: &[u8], end: usize) -> &[u8] {
+    input.get(..end).unwrap_or(input)
+}
+
+/// From `start` to `end`, as far as there is something.
+#[inline]
+pub(super) fn between(input: &[u8], start: usize, end: usize) -> &[u8] {
+    tail(head(input, end), start)
+}
+
+/// C `isspace`.
+#[inline]
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// `0`-`7`.
+#[inline]
+pub(super) const fn is_octal(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'7')
+}
+
+/// Value of a hexadecimal digit that has been checked before; ModSecurity's arithmetic for any other byte.
+#[inline]
+pub(super) const fn digit(byte: u8) -> u8 {
+    if byte >= b'A' { (byte & 0xDF).wrapping_sub(b'A').wrapping_add(10) } else { byte.wrapping_sub(b'0') }
+}
+
+/// Value of two hexadecimal digits; see [`digit`] for other bytes.
+#[inline]
+pub(super) const fn digits(high: u8, low: u8) -> u8 {
+    digit(high).wrapping_mul(16).wrapping_add(digit(low))
+}
+
+/// The byte that the two hexadecimal digits at `index` spell, if there are two.
+#[inline]
+pub(super) fn hex_pair(input: &[u8], index: usize) -> Option<u8> {
+    match tail(input, index) {
+        [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => Some(digits(*high, *low)),
+        _ => None,
+    }
+}
+
+/// Full-width ASCII (U+FF01 to U+FF5E) as its low byte: add 0x20 to get at the character.
+#[inline]
+pub(super) const fn narrow(low: u8, high_digits: (u8, u8)) -> u8 {
+    if low > 0 && low < 0x5F && matches!(high_digits, (b'f' | b'F', b'f' | b'F')) { low + 0x20 } else { low }
+}
+
+/// Index of the first byte for which `matters` holds. Compiles to a few SIMD instructions per 32 bytes for simple
+/// conditions; use memchr where there are at most three bytes.
+#[inline]
+pub(super) fn find(input: &[u8], matters: impl Fn(u8) -> bool + Copy) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let mut start = 0;
+    for block in input.chunks(BLOCK) {
+        let hit = block.iter().fold(0_u8, |seen, &byte| seen | u8::from(matters(byte)));
+        if hit != 0 {
+            return block.iter().position(|&byte| matters(byte)).map(|index| start + index);
+        }
+        start += BLOCK;
+    }
+    None
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Two lower-case hexadecimal digits.
+#[inline]
+pub(super) fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    for nibble in [byte >> 4, byte & 0x0F] {
+        out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    }
+}
