@@ -9,8 +9,7 @@ use super::bytes::{find, head};
 
 /// Bytes that can change the result on their own; a space does only in company, see [`first_change`].
 const fn matters(byte: u8) -> bool {
-    byte.is_ascii_uppercase()
-        | matches!(byte, 0 | b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n')
+    byte.is_ascii_uppercase() | matches!(byte, 0 | b'"' | b'\'' | b'\\' | b'^' | b',' | b';' | b'\t' | b'\r' | b'\n')
 }
 
 /// Length of the longest prefix that certainly stays as it is.
@@ -18,8 +17,8 @@ fn first_change(input: &[u8]) -> Option<usize> {
     let alone = find(input, matters);
     // A space followed by a space, '/' or '(' changes as well.
     let upto = head(input, alone.unwrap_or(input.len()));
-    let pair = memchr::memchr_iter(b' ', upto)
-        .find(|&index| matches!(super::bytes::at(input, index + 1), b' ' | b'/' | b'('));
+    let pair =
+        memchr::memchr_iter(b' ', upto).find(|&index| matches!(super::bytes::at(input, index + 1), b' ' | b'/' | b'('));
     pair.or(alone)
 }
 

@@ -5,7 +5,7 @@
 //! **Example.** `\x41\102` becomes `AB`.
 //! *Difference from libmodsecurity 3:* none.
 
-use super::bytes::{at, between, hex_pair, head, is_octal, tail};
+use super::bytes::{at, between, head, hex_pair, is_octal, tail};
 
 /// The control character of a one-letter escape, shared with `jsDecode`.
 pub(super) const fn control(letter: u8) -> Option<u8> {

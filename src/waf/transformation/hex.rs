@@ -6,7 +6,7 @@
 //! *Quirks kept from ModSecurity 2:* `sqlHexDecode` ends at the first `NUL`, also at one that it decoded, and copies the
 //! byte after a number without looking at it. *libmodsecurity 3* does neither stop.
 
-use super::bytes::{at, digits, hex_pair, head, push_hex, tail};
+use super::bytes::{at, digits, head, hex_pair, push_hex, tail};
 
 /// Pairs of digits to bytes.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {

@@ -174,12 +174,10 @@ impl Transformation {
     /// The function of that name, in any case, by any of its spellings.
     #[must_use]
     pub fn parse(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|function| {
-                name.eq_ignore_ascii_case(function.name().as_bytes())
-                    || function.alias().is_some_and(|alias| name.eq_ignore_ascii_case(alias.as_bytes()))
-            })
+        Self::ALL.into_iter().find(|function| {
+            name.eq_ignore_ascii_case(function.name().as_bytes())
+                || function.alias().is_some_and(|alias| name.eq_ignore_ascii_case(alias.as_bytes()))
+        })
     }
 
     /// Canonical spelling.
@@ -288,9 +286,13 @@ impl Transformation {
     #[must_use]
     pub fn reports_change(self, input: &[u8], output: &[u8]) -> bool {
         match self {
-            Self::CmdLine | Self::HexDecode | Self::HexEncode | Self::Length | Self::Md5 | Self::Sha1 | Self::SqlHexDecode => {
-                true
-            }
+            Self::CmdLine
+            | Self::HexDecode
+            | Self::HexEncode
+            | Self::Length
+            | Self::Md5
+            | Self::Sha1
+            | Self::SqlHexDecode => true,
             Self::Base64Decode | Self::Base64DecodeExt | Self::Base64Encode => !output.is_empty(),
             // One white-space character replaced by a space goes unreported.
             Self::CompressWhitespace => input.len() != output.len(),

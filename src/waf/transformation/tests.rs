@@ -13,11 +13,65 @@ impl Random {
 
     fn value(&mut self) -> Vec<u8> {
         const PIECES: &[&[u8]] = &[
-            b"%", b"%u", b"%4", b"%41", b"%uff1c", b"+", b"\\", b"\\x4", b"\\u00", b"\\u0041", b"\\377", b"\\777", b"&",
-            b"&#", b"&#x", b"&#x41;", b"&lt", b"&nbsp;", b"/", b"//", b".", b"..", b"/../", b"/./", b"a", b"Z", b" ",
-            b"\t", b"\xA0", b"\0", b"/*", b"*/", b"<!--", b"-->", b"--", b"#", b"'", b"\"", b"^", b",", b"(", b"[", b"]",
-            b"=", b"0x", b"0x41", b"0", b"\xC3", b"\xA9", b"\xE2\x82", b"\xF0\x8D\xA0\x80", b"\xF5", b"\xFF", b"\n",
-            b"\\\n", b"\\\\", b"1", b"f", b"F",
+            b"%",
+            b"%u",
+            b"%4",
+            b"%41",
+            b"%uff1c",
+            b"+",
+            b"\\",
+            b"\\x4",
+            b"\\u00",
+            b"\\u0041",
+            b"\\377",
+            b"\\777",
+            b"&",
+            b"&#",
+            b"&#x",
+            b"&#x41;",
+            b"&lt",
+            b"&nbsp;",
+            b"/",
+            b"//",
+            b".",
+            b"..",
+            b"/../",
+            b"/./",
+            b"a",
+            b"Z",
+            b" ",
+            b"\t",
+            b"\xA0",
+            b"\0",
+            b"/*",
+            b"*/",
+            b"<!--",
+            b"-->",
+            b"--",
+            b"#",
+            b"'",
+            b"\"",
+            b"^",
+            b",",
+            b"(",
+            b"[",
+            b"]",
+            b"=",
+            b"0x",
+            b"0x41",
+            b"0",
+            b"\xC3",
+            b"\xA9",
+            b"\xE2\x82",
+            b"\xF0\x8D\xA0\x80",
+            b"\xF5",
+            b"\xFF",
+            b"\n",
+            b"\\\n",
+            b"\\\\",
+            b"1",
+            b"f",
+            b"F",
         ];
         let count = self.next() % 12;
         let mut value = Vec::new();
@@ -115,7 +169,10 @@ fn applied_twice_changes_nothing_more_where_that_must_hold() {
 fn long_values_take_linear_time() {
     let context = TransformationContext::default();
     let mut out = Vec::new();
-    for unit in ["a", "%25", "&", "&#", "&#x41", "\\", "\\u", "/", "../", "/*", "*/", "<!--", "[", "]", "0x", "\u{e9}", " ", "%u0041", "\0", "-", "#"] {
+    for unit in [
+        "a", "%25", "&", "&#", "&#x41", "\\", "\\u", "/", "../", "/*", "*/", "<!--", "[", "]", "0x", "\u{e9}", " ",
+        "%u0041", "\0", "-", "#",
+    ] {
         let input = unit.repeat(1 << 15);
         for function in Transformation::ALL {
             function.apply(input.as_bytes(), &mut out, &context);
