@@ -38,3 +38,40 @@ pub const RULE_FILES: usize = 10_000;
 
 /// Most problems reported of one rule set; a last line says that there are more. No key.
 pub const RULE_DIAGNOSTICS: usize = 500;
+
+/// Longest pattern of one regex. The longest of the Core Rule Set has 12,126 bytes. A longer one is a load error.
+pub const REGEX_PATTERN_BYTES: usize = 128 * 1024;
+
+/// Deepest nesting of groups in a pattern (PCRE2 allows 250); keeps recursion over the tree within any stack. A
+/// deeper pattern is a load error.
+pub const REGEX_NESTING: usize = 200;
+
+/// Most quantifiers one after the other (`a{2}{3}`), which nest as groups do.
+pub const REGEX_REPEAT_CHAIN: usize = 3;
+
+/// Most capturing groups of a pattern. Rules see ten. More is a load error.
+pub const REGEX_GROUPS: usize = 1000;
+
+/// Largest bound of a counted repetition, PCRE's own.
+pub const REGEX_REPEAT: u32 = 65_535;
+
+/// Largest compiled form of one pattern (the largest of the Core Rule Set takes 0.23 MB). A pattern beyond it runs on
+/// the backtracker, which counts instead of unrolling.
+pub const REGEX_NFA_BYTES: usize = 4 * 1024 * 1024;
+
+/// Cache of one lazy automaton in one worker, grown as needed. 932230 and three others thrash with less than a few
+/// megabytes, but then fall back to slower engines, never to a wrong answer.
+pub const REGEX_LAZY_DFA_BYTES: usize = 256 * 1024;
+
+/// All regex caches of one worker together; when they exceed it they are dropped and begin anew.
+pub const REGEX_CACHE_BYTES: usize = 12 * 1024 * 1024;
+
+/// Regexes that one worker keeps caches for at the same time.
+pub const REGEX_CACHE_SLOTS: usize = 4096;
+
+/// Steps of one search of the backtracker (SecPcreMatchLimit sets it): some 3 ms. Exhaustion is an outcome that the
+/// engine counts and logs (MSC_PCRE_LIMITS_EXCEEDED).
+pub const REGEX_BACKTRACK_STEPS: u64 = 500_000;
+
+/// Alternatives that the backtracker keeps open at once, 24 bytes each; exhaustion counts as that of steps.
+pub const REGEX_BACKTRACK_STACK: usize = 256 * 1024;

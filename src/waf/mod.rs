@@ -5,7 +5,9 @@
 //! request) and [`Scratch`] (one per worker, reused). Nothing here does input or output; time and randomness are
 //! arguments.
 
+pub mod body;
 mod program;
+pub mod regex;
 mod scratch;
 mod transaction;
 pub mod transformation;

@@ -1,0 +1,1 @@
+//! JSON bodies as arguments: one per scalar, named by its path.

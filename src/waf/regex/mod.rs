@@ -1,0 +1,397 @@
+//! Regular expressions over bytes, as PCRE reads them without UTF.
+//!
+//! A pattern becomes a tree (`parser`), the tree a HIR (`lower`) and automata that run in linear time. What automata
+//! cannot express (look-around, back-references, atomic groups that matter) runs on a bounded backtracker, behind the
+//! same face; there the automata of the superset still say "no" first. Nothing is UTF-8 here: `\x{e9}` is one byte,
+//! `.` is one byte and, by default, any byte; `$` is the very end (ModSecurity 2 compiles with DOTALL and
+//! DOLLAR_ENDONLY).
+//!
+//! A [`Regex`] is immutable and shared by all workers; what a search needs besides is in a [`RegexCache`], one per
+//! worker.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod ast;
+mod backtrack;
+mod cache;
+mod lower;
+mod parser;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use regex_automata::meta;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Input, MatchKind, PatternID};
+use regex_syntax::hir::Hir;
+
+use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_NFA_BYTES};
+
+pub use ast::ByteSet;
+use backtrack::Backtracker;
+pub use cache::RegexCache;
+
+/// How a pattern is read and run. The default is ModSecurity 2's reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegexOptions {
+    /// `(?i)` from the start: ASCII letters match both cases.
+    pub is_case_insensitive: bool,
+    /// `.` matches newlines too.
+    pub is_dot_all: bool,
+    /// `^` and `$` match at line ends too (libmodsecurity's and Coraza's reading).
+    pub is_multi_line: bool,
+    /// `$` matches at the very end only, not before a last newline.
+    pub is_dollar_end_only: bool,
+    /// Steps of one search on the backtracker (SecPcreMatchLimit).
+    pub backtrack_steps: u64,
+    /// Never use automata: the reference interpretation, for tests.
+    pub is_reference: bool,
+}
+
+impl Default for RegexOptions {
+    fn default() -> Self {
+        Self {
+            is_case_insensitive: false,
+            is_dot_all: true,
+            is_multi_line: false,
+            is_dollar_end_only: true,
+            backtrack_steps: REGEX_BACKTRACK_STEPS,
+            is_reference: false,
+        }
+    }
+}
+
+/// A pattern that cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} (at byte {position} of the pattern)")]
+pub struct RegexError {
+    /// Where in the pattern.
+    pub position: usize,
+    /// What is wrong.
+    pub kind: ErrorKind,
+}
+
+/// What can be wrong with a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each is said by its message")]
+pub enum ErrorKind {
+    #[error("the pattern is too long")]
+    PatternTooLong,
+    #[error("groups or quantifiers are nested too deep")]
+    NestedTooDeep,
+    #[error("too many capturing groups")]
+    TooManyGroups,
+    #[error("unmatched closing parenthesis")]
+    UnopenedGroup,
+    #[error("missing closing parenthesis")]
+    UnclosedGroup,
+    #[error("missing closing bracket of a character class")]
+    UnclosedClass,
+    #[error("nothing to repeat before this quantifier")]
+    NothingToRepeat,
+    #[error("repetition bound above 65535")]
+    RepeatTooLarge,
+    #[error("repetition bounds out of order")]
+    RepeatOutOfOrder,
+    #[error("range out of order in a character class")]
+    RangeOutOfOrder,
+    #[error("unknown POSIX class name")]
+    UnknownPosixClass,
+    #[error("unknown option after (?")]
+    UnknownGroupOption,
+    #[error("invalid group name")]
+    InvalidGroupName,
+    #[error("two groups have the same name")]
+    DuplicateGroupName,
+    #[error("reference to a group that does not exist")]
+    UnknownGroup,
+    #[error("a look-behind must match text of one length")]
+    LookBehindNotFixed,
+    #[error("invalid escape sequence")]
+    InvalidEscape,
+    #[error("backslash at the end of the pattern")]
+    TrailingBackslash,
+    #[error("character above FF: patterns match bytes")]
+    CodePointTooLarge,
+    #[error("not supported: {0}")]
+    Unsupported(&'static str),
+}
+
+/// A search on the backtracker ran out of steps or memory: neither a match nor none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("regex match limit exceeded")]
+pub struct LimitExceeded;
+
+/// Where groups matched: those of the last successful search.
+#[derive(Debug, Clone, Default)]
+pub struct Captures {
+    slots: Vec<Option<NonMaxUsize>>,
+}
+
+impl Captures {
+    /// An empty set of groups; reuse it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Start and end of a group; 0 is the whole match.
+    #[must_use]
+    pub fn span(&self, group: usize) -> Option<(usize, usize)> {
+        let place = |slot: usize| self.slots.get(slot).copied().flatten().map(NonMaxUsize::get);
+        Some((place(group * 2)?, place(group * 2 + 1)?))
+    }
+
+    /// The text of a group.
+    #[must_use]
+    pub fn text<'h>(&self, group: usize, haystack: &'h [u8]) -> Option<&'h [u8]> {
+        let (start, end) = self.span(group)?;
+        haystack.get(start..end)
+    }
+
+    /// Groups of the pattern, the whole match included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() / 2
+    }
+
+    /// Was there no search yet?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// A compiled pattern; cheap to clone.
+#[derive(Clone)]
+pub struct Regex {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Unique in the process: finds the caches.
+    id: u64,
+    pattern: Box<[u8]>,
+    hir: Hir,
+    group_names: Vec<Option<Box<str>>>,
+    automaton: Option<meta::Regex>,
+    backtracker: Option<Backtracker>,
+    backtrack_steps: u64,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl Regex {
+    /// Compiles a pattern.
+    pub fn compile(pattern: &[u8], options: RegexOptions) -> Result<Self, RegexError> {
+        let parsed = parser::parse(pattern, &options)?;
+        let lowered = lower::lower(&parsed.node);
+        let automaton = if options.is_reference { None } else { automaton(&lowered.hir) };
+        let backtracker = (!lowered.is_exact || automaton.is_none())
+            .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                pattern: pattern.into(),
+                hir: lowered.hir,
+                group_names: parsed.group_names,
+                automaton,
+                backtracker,
+                backtrack_steps: options.backtrack_steps,
+            }),
+        })
+    }
+
+    /// Does it match anywhere?
+    pub fn is_match(&self, cache: &mut RegexCache, haystack: &[u8]) -> Result<bool, LimitExceeded> {
+        let inner = &*self.inner;
+        let Some(automaton) = &inner.automaton else {
+            return self.backtrack(cache, haystack, 0, 0);
+        };
+        let input = Input::new(haystack);
+        if inner.backtracker.is_none() {
+            let searched = cache.automaton(inner.id, automaton);
+            return Ok(automaton.search_half_with(searched, &input.earliest(true)).is_some());
+        }
+        match automaton.search_with(cache.automaton(inner.id, automaton), &input) {
+            None => Ok(false),
+            Some(found) => self.backtrack(cache, haystack, 0, found.start()),
+        }
+    }
+
+    /// Like [`Regex::is_match`], and where each group matched.
+    pub fn captures(
+        &self,
+        cache: &mut RegexCache,
+        haystack: &[u8],
+        captures: &mut Captures,
+    ) -> Result<bool, LimitExceeded> {
+        self.captures_at(cache, haystack, 0, captures)
+    }
+
+    /// The first match that begins at `start` or later; what stands before `start` is still seen by `^` and `\b`.
+    pub fn captures_at(
+        &self,
+        cache: &mut RegexCache,
+        haystack: &[u8],
+        start: usize,
+        captures: &mut Captures,
+    ) -> Result<bool, LimitExceeded> {
+        let inner = &*self.inner;
+        captures.slots.clear();
+        if start > haystack.len() {
+            return Ok(false);
+        }
+        captures.slots.resize(inner.group_names.len() * 2, None);
+        let mut from = start;
+        if let Some(automaton) = &inner.automaton {
+            let input = Input::new(haystack).range(start..);
+            let searched = cache.automaton(inner.id, automaton);
+            if inner.backtracker.is_none() {
+                // The automaton may know fewer groups: those that can never take part are not in it.
+                let groups = automaton.group_info().group_len(PatternID::ZERO) * 2;
+                let groups = groups.min(captures.slots.len());
+                let slots = captures.slots.get_mut(..groups).unwrap_or_default();
+                return Ok(automaton.search_slots_with(searched, &input, slots).is_some());
+            }
+            match automaton.search_with(searched, &input) {
+                None => return Ok(false),
+                Some(found) => from = found.start(),
+            }
+        }
+        let is_match = self.backtrack(cache, haystack, start, from)?;
+        if is_match {
+            for (slot, found) in captures.slots.iter_mut().zip(cache.memory.slots()) {
+                *slot = found.and_then(NonMaxUsize::new);
+            }
+        }
+        Ok(is_match)
+    }
+
+    /// The matches one after the other, not overlapping (`@rxGlobal`, `@rsub`).
+    pub fn find_iter<'r, 'h>(&'r self, cache: &'r mut RegexCache, haystack: &'h [u8]) -> Matches<'r, 'h> {
+        Matches { regex: self, cache, haystack, start: 0, last_end: None, captures: Captures::new() }
+    }
+
+    fn backtrack(
+        &self,
+        cache: &mut RegexCache,
+        haystack: &[u8],
+        search_start: usize,
+        from: usize,
+    ) -> Result<bool, LimitExceeded> {
+        match &self.inner.backtracker {
+            Some(engine) => engine.search(&mut cache.memory, haystack, search_start, from, self.inner.backtrack_steps),
+            None => Ok(false),
+        }
+    }
+
+    /// Does it need the backtracker, with a budget that input can exhaust? (`lint` names such rules.)
+    #[must_use]
+    pub fn uses_backtracker(&self) -> bool {
+        self.inner.backtracker.is_some()
+    }
+
+    /// What every match must satisfy, for prefilters: the pattern itself, or when [`Regex::uses_backtracker`] a
+    /// superset of it.
+    #[must_use]
+    pub fn hir(&self) -> &Hir {
+        &self.inner.hir
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn pattern(&self) -> &[u8] {
+        &self.inner.pattern
+    }
+
+    /// Groups including the whole match.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.inner.group_names.len()
+    }
+
+    /// Names of the groups by number.
+    #[must_use]
+    pub fn group_names(&self) -> &[Option<Box<str>>] {
+        &self.inner.group_names
+    }
+
+    /// Bytes it holds, without its caches.
+    #[must_use]
+    pub fn memory_usage(&self) -> usize {
+        self.inner.pattern.len()
+            + self.inner.automaton.as_ref().map_or(0, meta::Regex::memory_usage)
+            + self.inner.backtracker.as_ref().map_or(0, Backtracker::memory_usage)
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Regex({})", self.inner.pattern.escape_ascii())
+    }
+}
+
+/// Automata of a pattern; none when they would be too large, and the backtracker counts instead.
+fn automaton(hir: &Hir) -> Option<meta::Regex> {
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .match_kind(MatchKind::LeftmostFirst)
+        .nfa_size_limit(Some(REGEX_NFA_BYTES))
+        .hybrid_cache_capacity(REGEX_LAZY_DFA_BYTES)
+        .onepass_size_limit(Some(256 * 1024))
+        .dfa(true);
+    meta::Builder::new().configure(config).build_from_hir(hir).ok()
+}
+
+/// Iterates over matches; ends after an exhausted budget.
+#[derive(Debug)]
+pub struct Matches<'r, 'h> {
+    regex: &'r Regex,
+    cache: &'r mut RegexCache,
+    haystack: &'h [u8],
+    start: usize,
+    last_end: Option<usize>,
+    captures: Captures,
+}
+
+impl Matches<'_, '_> {
+    /// The groups of the match that `next` gave last.
+    #[must_use]
+    pub fn captures(&self) -> &Captures {
+        &self.captures
+    }
+}
+
+impl Iterator for Matches<'_, '_> {
+    type Item = Result<(usize, usize), LimitExceeded>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.regex.captures_at(self.cache, self.haystack, self.start, &mut self.captures) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(limit) => {
+                    self.start = self.haystack.len() + 1;
+                    return Some(Err(limit));
+                }
+            }
+            let (start, end) = self.captures.span(0)?;
+            if start == end {
+                // An empty match moves on by one byte, and does not stand right behind the previous match.
+                self.start = end + 1;
+                if self.last_end == Some(end) {
+                    continue;
+                }
+            } else {
+                self.start = end;
+            }
+            self.last_end = Some(end);
+            return Some(Ok((start, end)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
