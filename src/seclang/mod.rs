@@ -16,10 +16,12 @@ pub mod format;
 pub mod lexer;
 pub mod operator;
 mod parser;
+mod reference;
 pub mod source;
 pub mod table;
 pub mod transformation;
 pub mod variable;
 
 pub use parser::{parse, parse_alone};
+pub use reference::reference_markdown;
 pub use source::SourceLoader;

@@ -65,6 +65,7 @@ pub fn closest_of(names: impl Iterator<Item = &'static str>, word: &[u8]) -> Opt
     }
     let allowed = (word.len() / 3).clamp(1, 3);
     names
+        .filter(|name| name.len().abs_diff(word.len()) <= allowed)
         .map(|name| (distance(name.as_bytes(), word), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

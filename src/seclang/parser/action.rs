@@ -5,7 +5,7 @@
 //! an action follows.
 
 use super::target::{parse as parse_targets, quoted};
-use super::{Context, id_ranges, number, shown};
+use super::{Context, PROBLEMS_OF_A_LIST, id_ranges, number, shown};
 use crate::diagnostics::{Diagnostic, Location};
 use crate::seclang::action::{ACTIONS, ActionArgument, ActionRow, COLLECTIONS, SEVERITIES};
 use crate::seclang::ast::Action;
@@ -19,7 +19,8 @@ impl Context<'_> {
         let mut actions = Vec::with_capacity(16);
         let text = &word.text[..];
         let mut at = 0;
-        while let Some(begin) = skip(text, at) {
+        let most = self.problems.len() + PROBLEMS_OF_A_LIST;
+        while let Some(begin) = skip(text, at).filter(|_| self.problems.len() < most) {
             let (raw, next) = split(text, begin);
             at = next;
             let mut reader = Reader { location: self.location(word, begin), problems: &mut self.problems };

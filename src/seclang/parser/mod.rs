@@ -17,7 +17,7 @@ use super::lexer::{Line, Lines, Word, is_space};
 use super::operator::{OPERATORS, OperatorArgument};
 use super::source::SourceLoader;
 use super::table::{Support, closest, did_you_mean, find};
-use crate::diagnostics::{Diagnostic, Diagnostics, Location, Source};
+use crate::diagnostics::{Diagnostic, Diagnostics, Location, Severity, Source};
 use crate::limits;
 
 /// Reads a rule text and everything that it includes.
@@ -48,6 +48,9 @@ struct Parser<'l> {
     follows_includes: bool,
     /// Was a rule so wrong that it is not in the tree?
     has_lost_rule: bool,
+    errors: usize,
+    /// The worst problem that is not in the list any more.
+    beyond: Option<Severity>,
 }
 
 impl<'l> Parser<'l> {
@@ -60,28 +63,47 @@ impl<'l> Parser<'l> {
             files: 0,
             follows_includes: true,
             has_lost_rule: false,
+            errors: 0,
+            beyond: None,
         }
     }
 
     fn finish(mut self) -> (Ruleset, Diagnostics) {
-        for problem in structure::check(&self.ruleset, self.has_lost_rule) {
+        let has_gaps = self.has_lost_rule || self.gives_up();
+        for problem in structure::check(&self.ruleset, has_gaps) {
             self.report(problem);
+        }
+        match self.beyond {
+            Some(Severity::Error) => self.diagnostics.push(Diagnostic::error(None, "there are more problems")),
+            Some(Severity::Warning) => self.diagnostics.push(Diagnostic::warning(None, "there are more warnings")),
+            None => {}
         }
         (self.ruleset, self.diagnostics)
     }
 
+    /// Keeps a problem, up to the limit; of what lies beyond it only the severity is told.
     fn report(&mut self, problem: Diagnostic) {
+        let is_error = problem.severity == Severity::Error;
+        self.errors += usize::from(is_error);
         if self.diagnostics.len() < limits::RULE_DIAGNOSTICS {
             self.diagnostics.push(problem);
-        } else if self.diagnostics.len() == limits::RULE_DIAGNOSTICS {
-            self.diagnostics.push(Diagnostic::error(None, "there are more problems; mend these first"));
+        } else if self.beyond.is_none_or(|beyond| beyond < problem.severity) {
+            self.beyond = Some(problem.severity);
         }
+    }
+
+    /// So many errors that further ones help nobody?
+    fn gives_up(&self) -> bool {
+        self.errors >= limits::RULE_DIAGNOSTICS
     }
 
     fn file(&mut self, source: &Source) {
         self.files += 1;
         self.open.push(source.path().to_owned());
         for line in Lines::new(source.text()) {
+            if self.gives_up() {
+                break;
+            }
             if !line.is_blank() && !line.is_comment() {
                 self.line(source, &line);
             }
@@ -177,6 +199,9 @@ struct Context<'c> {
 fn located(source: &Source, line: &Line<'_>, offset: usize) -> Location {
     Location { source: source.clone(), position: line.position(offset) }
 }
+
+/// After so many problems in one list the rest of it is not read: it is no list.
+const PROBLEMS_OF_A_LIST: usize = 20;
 
 /// A part of a line as a message shows it.
 fn shown(text: &[u8]) -> String {

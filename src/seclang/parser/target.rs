@@ -5,7 +5,7 @@
 //! separators when what follows the separator cannot be a target (ModSecurity 3 reads it so).
 
 use super::Context;
-use super::shown;
+use super::{PROBLEMS_OF_A_LIST, shown};
 use crate::diagnostics::{Diagnostic, Location};
 use crate::seclang::action::COLLECTIONS;
 use crate::seclang::ast::{Selector, Target};
@@ -29,7 +29,8 @@ impl Context<'_> {
 pub(super) fn parse(text: &[u8], locate: &dyn Fn(usize) -> Location, problems: &mut Vec<Diagnostic>) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut at = 0;
-    while let Some(begin) = skip(text, at) {
+    let most = problems.len() + PROBLEMS_OF_A_LIST;
+    while let Some(begin) = skip(text, at).filter(|_| problems.len() < most) {
         let (raw, next) = split(text, begin);
         at = next;
         match target(&raw, text, begin, locate) {
@@ -103,14 +104,20 @@ pub(super) fn quoted(text: &[u8]) -> (Vec<u8>, Option<usize>) {
     (value, None)
 }
 
+/// How far the closing slash of a pattern with separators is looked for.
+const LONGEST_OPEN_REGEX: usize = 4096;
+
 fn selector_end(value: &[u8]) -> usize {
     let short = value.iter().position(|b| is_space(*b) || is_separator(*b)).unwrap_or(value.len());
-    let is_open_regex = value.first() == Some(&b'/') && !(short > 2 && value.get(short - 1) == Some(&b'/'));
+    let head = value.get(..short).unwrap_or_default();
+    let is_hidden_slash = head.iter().rev().skip(1).take_while(|b| **b == b'\\').count() % 2 == 1;
+    let is_closed = head.len() > 2 && head.last() == Some(&b'/') && !is_hidden_slash;
+    let is_open_regex = head.first() == Some(&b'/') && !is_closed;
     if !is_open_regex || begins_target(value.get(short..).unwrap_or_default()) {
         return short;
     }
     let mut is_hidden = false;
-    for (index, byte) in value.iter().enumerate().skip(1) {
+    for (index, byte) in value.iter().enumerate().take(LONGEST_OPEN_REGEX).skip(1) {
         let closes = *byte == b'/' && !is_hidden;
         let ends = value.get(index + 1).is_none_or(|next| is_space(*next) || is_separator(*next));
         if closes && ends && index > 1 {
