@@ -44,8 +44,35 @@ impl Random {
 
 fn damage(text: &mut Vec<u8>, random: &mut Random) {
     const PIECES: &[&[u8]] = &[
-        b"\\", b"\"", b"'", b"\n", b"\\\n", b"|", b",", b":", b"!", b"&", b"@", b"/", b"#", b" ", b"\0", b"\xff", b"=",
-        b";", b"-", b".", b"%{", b"}", b"SecRule ", b"chain", b"t:", b"id:", b"ctl:", b"ARGS:", b"99999999999",
+        b"\\",
+        b"\"",
+        b"'",
+        b"\n",
+        b"\\\n",
+        b"|",
+        b",",
+        b":",
+        b"!",
+        b"&",
+        b"@",
+        b"/",
+        b"#",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"=",
+        b";",
+        b"-",
+        b".",
+        b"%{",
+        b"}",
+        b"SecRule ",
+        b"chain",
+        b"t:",
+        b"id:",
+        b"ctl:",
+        b"ARGS:",
+        b"99999999999",
     ];
     let at = random.below(text.len() + 1);
     match random.below(5) {
@@ -79,7 +106,8 @@ fn check(text: &[u8]) -> bool {
     assert!(diagnostics.is_empty() || !diagnostics.to_string().is_empty());
     // The other file includes itself, which is always reported.
     let loader = MemoryLoader::new().with("other.conf", "SecMarker other\n");
-    let (ruleset, diagnostics) = if ruleset.directives.is_empty() { (ruleset, diagnostics) } else { parse(&source, &loader) };
+    let (ruleset, diagnostics) =
+        if ruleset.directives.is_empty() { (ruleset, diagnostics) } else { parse(&source, &loader) };
     if diagnostics.has_errors() {
         if text == SEED {
             panic!("{diagnostics}");

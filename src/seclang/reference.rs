@@ -30,7 +30,12 @@ fn directives() -> String {
             [] => String::new(),
             words => format!(" (`{}` is accepted silently)", words.join("`, `")),
         };
-        [code(row.name, &[]), escape(&row.arguments.describe()), engines(row.origin), text(row.doc, row.support) + &quiet]
+        [
+            code(row.name, &[]),
+            escape(&row.arguments.describe()),
+            engines(row.origin),
+            text(row.doc, row.support) + &quiet,
+        ]
     });
     table(["Directive", "Takes", "ModSecurity", "Meaning"], rows)
 }
