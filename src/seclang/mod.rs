@@ -22,6 +22,6 @@ pub mod table;
 pub mod transformation;
 pub mod variable;
 
-pub use parser::{parse, parse_alone};
+pub use parser::{parse, parse_alone, parse_targets};
 pub use reference::reference_markdown;
 pub use source::SourceLoader;

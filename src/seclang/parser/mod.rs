@@ -38,6 +38,12 @@ pub fn parse_alone(source: &Source) -> (Ruleset, Diagnostics) {
     parser.finish()
 }
 
+/// Reads a list of targets that stands in another text, such as that of `ctl:ruleRemoveTargetById`. What is wrong with
+/// it was reported when that text was parsed.
+pub fn parse_targets(text: &[u8], location: &Location) -> Vec<super::ast::Target> {
+    target::parse(text, &|_| location.clone(), &mut Vec::new())
+}
+
 struct Parser<'l> {
     loader: &'l dyn SourceLoader,
     ruleset: Ruleset,
