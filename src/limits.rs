@@ -75,3 +75,13 @@ pub const REGEX_BACKTRACK_STEPS: u64 = 500_000;
 
 /// Alternatives that the backtracker keeps open at once, 24 bytes each; exhaustion counts as that of steps.
 pub const REGEX_BACKTRACK_STACK: usize = 256 * 1024;
+
+/// Most bytes that one transaction keeps besides its bodies: head, decoded arguments, variables that rules set. Beyond
+/// it variables are no longer stored, and arguments no longer taken apart. No key; `portcullis_waf_full_total` counts.
+pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most variables with names made at run time, in TX and in each persistent collection. No key.
+pub const WAF_TX_VARIABLES: usize = 10_000;
+
+/// Most matches of one transaction that are logged. No key; the score goes on counting.
+pub const WAF_MATCHES: usize = 2_000;

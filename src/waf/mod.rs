@@ -4,16 +4,41 @@
 //! Three kinds of data, three types: [`Program`] (immutable, shared by all workers in an `Arc`), [`Transaction`] (one
 //! request) and [`Scratch`] (one per worker, reused). Nothing here does input or output; time and randomness are
 //! arguments.
+//!
+//! In order of flow: [`compile`] makes a program of a ruleset; [`transaction`] takes a request apart ([`request`],
+//! [`request_body`], [`response`]); [`eval`] runs the rules of a phase over its [`collection`]s, with [`operate`] at
+//! the leaves; [`action`] does what a match asks for; [`verdict`], [`line`] and [`audit`] are what comes out.
 
+mod action;
+mod audit;
 pub mod body;
+mod collection;
+mod compile;
+mod eval;
+mod expand;
+mod line;
+mod number;
+mod operate;
+mod options;
 mod program;
 pub mod regex;
+mod request;
+mod request_body;
+mod response;
 mod scratch;
+mod settings;
+mod trace;
 mod transaction;
 pub mod transformation;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
+pub use collection::persistent::{CollectionStore, StoredVariable};
+pub use options::{EngineOptions, JsonNames};
 pub use program::Program;
 pub use scratch::Scratch;
+pub use trace::{Trace, TraceOutcome, TraceStep, TraceTest};
 pub use transaction::{BodyStep, Connection, RequestLine, Summary, Transaction};
 pub use verdict::{Disruption, Interruption, RuleId, RuleMatch, Verdict};

@@ -1,5 +1,65 @@
-//! What a worker reuses from request to request: regex caches, arenas, buffers.
+//! What a worker reuses from request to request: regex caches and buffers.
+
+use std::sync::Arc;
+
+use super::collection::Value;
+use super::collection::persistent::CollectionStore;
+use super::operate::Evidence;
+use super::regex::{Captures, Regex, RegexCache};
 
 /// One per worker thread.
 #[derive(Debug, Default)]
-pub struct Scratch {}
+pub struct Scratch {
+    /// Targets of the rule under evaluation.
+    pub(crate) values: Vec<Value>,
+    /// Bytes generated for them.
+    pub(crate) text: Vec<u8>,
+    /// The value under test, after transformation.
+    pub(crate) front: Vec<u8>,
+    /// The other buffer of a transformation.
+    pub(crate) back: Vec<u8>,
+    /// What the operator found.
+    pub(crate) evidence: Evidence,
+    /// Values and bytes of macros.
+    pub(crate) macro_values: Vec<Value>,
+    pub(crate) macro_text: Vec<u8>,
+    /// Groups of a pattern.
+    pub(crate) captures: Captures,
+    /// An operator's argument after expansion.
+    pub(crate) argument: Vec<u8>,
+    /// Working memory of regular expressions.
+    pub(crate) caches: RegexCaches,
+    /// Where persistent collections live; without it they begin empty in every transaction.
+    pub(crate) collections: Option<Arc<dyn CollectionStore>>,
+}
+
+impl Scratch {
+    /// Empty.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a store for persistent collections.
+    pub fn with_collections(store: Arc<dyn CollectionStore>) -> Self {
+        Self { collections: Some(store), ..Self::default() }
+    }
+}
+
+/// Working memory of regular expressions, for patterns that are not operators: selectors, tags.
+#[derive(Debug, Default)]
+pub(crate) struct RegexCaches {
+    pub(crate) cache: RegexCache,
+}
+
+impl RegexCaches {
+    /// Does the pattern match? One that runs out of its budget selects: a target too many is looked at rather than
+    /// one too few.
+    pub(crate) fn is_match(&mut self, regex: &Regex, value: &[u8]) -> bool {
+        regex.is_match(&mut self.cache, value).unwrap_or(true)
+    }
+
+    /// As [`RegexCaches::is_match`] for what takes targets away: in doubt nothing is.
+    pub(crate) fn excludes(&mut self, regex: &Regex, value: &[u8]) -> bool {
+        regex.is_match(&mut self.cache, value).unwrap_or(false)
+    }
+}

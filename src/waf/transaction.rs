@@ -1,8 +1,27 @@
 //! One request and its response, run through the phases.
+//!
+//! The gateway calls the methods in order; each of them fills in what the next phase can see and then runs the rules
+//! of that phase ([`super::eval`]). All bytes lie in a few buffers owned by the transaction, and everything else refers
+//! to them by position.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::audit;
+use super::collection::Span;
+use super::collection::arguments::Argument;
+use super::collection::files::Multipart;
+use super::collection::headers::Pair;
+use super::collection::matched::Matched;
+use super::collection::persistent::Persistent;
+use super::collection::tx::TxStore;
+use super::eval;
+use super::program::{AllowScope, RuleSet};
+use super::request::RequestHead;
+use super::request_body::BodyState;
+use super::response::ResponseState;
+use super::settings::{AuditEngine, EngineMode, LimitAction};
+use super::trace::Trace;
 use super::{Interruption, Program, RuleMatch, Scratch, Verdict};
 
 /// Who talks to whom, when, and under which id.
@@ -61,17 +80,166 @@ pub struct Summary {
     pub outbound_score: Option<i64>,
     /// Audit log entry, when the rules want one (SecAuditEngine), in the format asked for.
     pub audit: Option<Vec<u8>>,
+    /// What was visited and why, when [`super::EngineOptions::trace`] asks for it.
+    pub trace: Option<Trace>,
 }
 
 /// One request and its response. The phases must be called in order; after a `Deny` only
 /// [`Transaction::finish`].
 #[derive(Debug)]
-pub struct Transaction {}
+pub struct Transaction {
+    /// Request head, arguments, cookies, TX values: everything that is not a body.
+    pub(crate) arena: Vec<u8>,
+    /// As received, transfer coding removed, up to the limit.
+    pub(crate) request_body: Vec<u8>,
+    /// As received, transfer coding removed, up to the limit.
+    pub(crate) response_body: Vec<u8>,
 
-#[allow(unused_variables, clippy::needless_pass_by_ref_mut, missing_docs)]
+    pub(crate) client_address: Span,
+    pub(crate) client_port: u16,
+    pub(crate) server_address: Span,
+    pub(crate) server_port: u16,
+    pub(crate) unique_id: Span,
+    pub(crate) now: Duration,
+    pub(crate) elapsed: Duration,
+
+    pub(crate) request: RequestHead,
+    pub(crate) request_headers: Vec<Pair>,
+    pub(crate) cookies: Vec<Pair>,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) body: BodyState,
+    pub(crate) multipart: Multipart,
+    pub(crate) xml: super::collection::xml::XmlState,
+    pub(crate) response: ResponseState,
+    pub(crate) response_headers: Vec<Pair>,
+
+    pub(crate) tx: TxStore,
+    pub(crate) matched: Matched,
+    pub(crate) persistent: Persistent,
+    pub(crate) environment: Vec<(Span, Span)>,
+    pub(crate) geo: Vec<(Span, Span)>,
+    pub(crate) highest_severity: u8,
+    pub(crate) has_exhausted_regex: bool,
+    pub(crate) is_arena_full: bool,
+
+    /// Phase under way, or the last one run.
+    pub(crate) phase: u8,
+    pub(crate) control: Control,
+    pub(crate) removed_rules: RuleSet,
+    pub(crate) removed_targets: Vec<super::action::ctl::RemovedTarget>,
+    pub(crate) allow: Option<AllowScope>,
+    /// Did a rule end this phase?
+    pub(crate) is_phase_over: bool,
+    /// Did a rule end the transaction?
+    pub(crate) is_interrupted: bool,
+    pub(crate) interruption: Option<Interruption>,
+    pub(crate) matches: Vec<RuleMatch>,
+    pub(crate) audit: audit::AuditNotes,
+    pub(crate) trace: Option<Trace>,
+}
+
+/// Settings that `ctl` can change for one transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    pub(crate) engine: EngineMode,
+    /// The policy forbids interruptions.
+    pub(crate) is_detection_only: bool,
+    pub(crate) request_body_access: bool,
+    pub(crate) request_body_limit: u64,
+    pub(crate) request_body_limit_action: LimitAction,
+    pub(crate) force_request_body: bool,
+    pub(crate) response_body_access: bool,
+    pub(crate) response_body_limit: u64,
+    pub(crate) response_body_limit_action: LimitAction,
+    pub(crate) audit_engine: AuditEngine,
+    pub(crate) audit_parts: Vec<u8>,
+    pub(crate) parse_xml_into_args: super::settings::XmlArguments,
+}
+
+impl Control {
+    fn new(program: &Program, is_detection_only: bool) -> Self {
+        let settings = &program.settings;
+        let mut control = Self {
+            engine: settings.engine,
+            is_detection_only,
+            request_body_access: settings.request_body_access,
+            request_body_limit: settings.request_body_limit,
+            request_body_limit_action: settings.request_body_limit_action,
+            force_request_body: false,
+            response_body_access: settings.response_body_access,
+            response_body_limit: settings.response_body_limit,
+            response_body_limit_action: settings.response_body_limit_action,
+            audit_engine: settings.audit_engine,
+            audit_parts: settings.audit_parts.clone(),
+            parse_xml_into_args: settings.parse_xml_into_args,
+        };
+        if !control.may_interrupt() {
+            control.process_partial();
+        }
+        control
+    }
+
+    /// May a rule end the transaction?
+    pub(crate) fn may_interrupt(&self) -> bool {
+        self.engine == EngineMode::On && !self.is_detection_only
+    }
+
+    /// In detection a body is never refused for its length.
+    pub(crate) fn process_partial(&mut self) {
+        self.request_body_limit_action = LimitAction::ProcessPartial;
+        self.response_body_limit_action = LimitAction::ProcessPartial;
+    }
+}
+
 impl Transaction {
+    /// Begins a transaction.
     pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Self {
-        Self {}
+        let _ = &scratch;
+        let mut transaction = Self {
+            arena: Vec::with_capacity(ARENA_CAPACITY),
+            request_body: Vec::new(),
+            response_body: Vec::new(),
+            client_address: Span::default(),
+            client_port: connection.client_port,
+            server_address: Span::default(),
+            server_port: connection.server_port,
+            unique_id: Span::default(),
+            now: connection.now,
+            elapsed: Duration::ZERO,
+            request: RequestHead::default(),
+            request_headers: Vec::new(),
+            cookies: Vec::new(),
+            arguments: Vec::new(),
+            body: BodyState::default(),
+            multipart: Multipart::default(),
+            xml: super::collection::xml::XmlState::default(),
+            response: ResponseState::default(),
+            response_headers: Vec::new(),
+            tx: TxStore::default(),
+            matched: Matched::default(),
+            persistent: Persistent::default(),
+            environment: Vec::new(),
+            geo: Vec::new(),
+            highest_severity: NO_SEVERITY,
+            has_exhausted_regex: false,
+            is_arena_full: false,
+            phase: 0,
+            control: Control::new(program, connection.is_detection_only),
+            removed_rules: RuleSet::default(),
+            removed_targets: Vec::new(),
+            allow: None,
+            is_phase_over: false,
+            is_interrupted: false,
+            interruption: None,
+            matches: Vec::new(),
+            audit: audit::AuditNotes::default(),
+            trace: program.options.trace.then(Trace::default),
+        };
+        transaction.tx.reset(program.tx_names.len());
+        transaction.client_address = transaction.store_text(connection.client_address);
+        transaction.server_address = transaction.store_text(connection.server_address);
+        transaction.unique_id = transaction.store(connection.unique_id.as_bytes());
+        transaction
     }
 
     /// Phase 1. `headers` in wire order, names in their case.
@@ -82,22 +250,26 @@ impl Transaction {
         line: RequestLine<'_>,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Verdict {
-        Verdict::Allow
+        self.take_request_head(program, line, headers);
+        eval::run_phase(program, self, scratch, 1)
     }
 
     /// Do the rules want the request body (SecRequestBodyAccess, after ctl)?
     pub fn wants_request_body(&self) -> bool {
-        false
+        self.control.engine != EngineMode::Off && self.control.request_body_access && !self.is_interrupted
     }
 
     /// Bytes of the request body, transfer coding removed.
     pub fn request_body(&mut self, program: &Program, chunk: &[u8]) -> BodyStep {
-        BodyStep::Continue
+        self.take_request_body(program, chunk)
     }
 
     /// Phase 2: the body (or its window) is complete. Called for requests without a body too.
     pub fn finish_request_body(&mut self, program: &Program, scratch: &mut Scratch) -> Verdict {
-        Verdict::Allow
+        if self.phase < 2 && !self.is_interrupted {
+            self.parse_request_body(program, scratch);
+        }
+        eval::run_phase(program, self, scratch, 2)
     }
 
     /// Phase 3.
@@ -109,26 +281,82 @@ impl Transaction {
         protocol: &[u8],
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Verdict {
-        Verdict::Allow
+        self.take_response_head(program, status, protocol, headers);
+        eval::run_phase(program, self, scratch, 3)
     }
 
     /// Do the rules want this response's body (SecResponseBodyAccess, SecResponseBodyMimeType)?
     pub fn wants_response_body(&self) -> bool {
-        false
+        self.control.engine != EngineMode::Off
+            && self.control.response_body_access
+            && self.response.is_mime_type_inspected
+            && !self.is_interrupted
     }
 
     /// Bytes of the response body, transfer coding removed.
     pub fn response_body(&mut self, program: &Program, chunk: &[u8]) -> BodyStep {
-        BodyStep::Continue
+        let _ = program;
+        self.take_response_body(chunk)
     }
 
     /// Phase 4. Called for responses without a body too.
     pub fn finish_response_body(&mut self, program: &Program, scratch: &mut Scratch) -> Verdict {
-        Verdict::Allow
+        self.response.is_body_inspected = self.wants_response_body();
+        eval::run_phase(program, self, scratch, 4)
     }
 
     /// Phase 5, exactly once, however the transaction ended. `elapsed` since it began.
     pub fn finish(&mut self, program: &Program, scratch: &mut Scratch, elapsed: Duration) -> Summary {
-        Summary::default()
+        self.elapsed = elapsed;
+        eval::run_phase(program, self, scratch, 5);
+        self.save_persistent(scratch);
+        let audit = audit::entry(program, self);
+        Summary {
+            matches: std::mem::take(&mut self.matches),
+            interruption: self.interruption.take(),
+            inbound_score: self.score(program, INBOUND_SCORES),
+            outbound_score: self.score(program, OUTBOUND_SCORES),
+            audit,
+            trace: self.trace.take(),
+        }
+    }
+
+    /// The first of these TX variables that exists, as a number.
+    fn score(&self, program: &Program, names: &[&[u8]]) -> Option<i64> {
+        names.iter().find_map(|name| {
+            let span = self.tx.slot(program.tx_names.find(name)?)?;
+            Some(super::number::atoi(span.of(&self.arena)))
+        })
+    }
+
+    /// Puts bytes into the arena.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(bytes);
+        Span { start, len: bytes.len() as u32 }
+    }
+
+    /// A pattern ran out of its budget: not a match, and rules can see that.
+    pub(crate) fn note_exhausted_regex(&mut self, program: &Program) {
+        self.has_exhausted_regex = true;
+        self.set_tx(super::collection::tx::TxName::of(b"MSC_PCRE_LIMITS_EXCEEDED", &program.tx_names), b"1");
+    }
+
+    fn store_text(&mut self, text: impl std::fmt::Display) -> Span {
+        self.store(text.to_string().as_bytes())
     }
 }
+
+/// What an ordinary request needs.
+const ARENA_CAPACITY: usize = 4096;
+
+/// HIGHEST_SEVERITY before any rule with a severity matched.
+const NO_SEVERITY: u8 = 255;
+
+/// Where rule sets keep the score of a request: the Core Rule Set 4, then 3.
+const INBOUND_SCORES: &[&[u8]] =
+    &[b"blocking_inbound_anomaly_score", b"anomaly_score", b"inbound_anomaly_score", b"inbound_anomaly_score_pl1"];
+
+/// Where rule sets keep the score of a response.
+const OUTBOUND_SCORES: &[&[u8]] =
+    &[b"blocking_outbound_anomaly_score", b"outbound_anomaly_score", b"outbound_anomaly_score_pl1"];

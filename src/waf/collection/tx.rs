@@ -1,0 +1,194 @@
+//! TX: variables that rules make. Names known at compile time have slots; names put together at run time from macros
+//! go into a small overflow list. Names are equal whatever their case.
+//!
+//! Values lie in the transaction's arena and are never changed in place, so a value that a rule is looking at stays
+//! what it was when the rule began.
+
+use super::{Buffer, Bytes, Collector, Span, Value, Variable, Wanted, selects};
+use crate::limits;
+use crate::waf::program::{TxNames, TxSlot};
+use crate::waf::transaction::Transaction;
+
+/// The TX variables of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TxStore {
+    slots: Vec<Option<Held>>,
+    overflow: Vec<(Span, Held)>,
+    clock: u32,
+}
+
+/// A variable that exists.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    value: Span,
+    /// Its name as spelled when it was set, when that is not as the rules spell it.
+    name: Option<Span>,
+    /// When it was made, for the order in which selectors see variables.
+    made: u32,
+}
+
+/// Name of a variable that an action changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TxName<'a> {
+    /// Known at compile time, spelled as there.
+    Slot(TxSlot),
+    /// Known at compile time, but put together at run time.
+    Spelled(TxSlot, &'a [u8]),
+    /// Not known at compile time.
+    Other(&'a [u8]),
+}
+
+impl<'a> TxName<'a> {
+    /// Finds the slot of a name.
+    pub(crate) fn of(name: &'a [u8], names: &TxNames) -> Self {
+        names.find(&name.to_ascii_lowercase()).map_or(Self::Other(name), |slot| Self::Spelled(slot, name))
+    }
+}
+
+impl TxStore {
+    /// For a new transaction.
+    pub(crate) fn reset(&mut self, slots: usize) {
+        self.slots.clear();
+        self.slots.resize(slots, None);
+        self.overflow.clear();
+        self.clock = 0;
+    }
+
+    /// The value of a slot, in the arena.
+    pub(crate) fn slot(&self, slot: TxSlot) -> Option<Span> {
+        self.slots.get(slot.0 as usize).copied().flatten().map(|held| held.value)
+    }
+
+    fn clear_slot(&mut self, slot: TxSlot) {
+        if let Some(held) = self.slots.get_mut(slot.0 as usize) {
+            *held = None;
+        }
+    }
+
+    fn put_slot(&mut self, slot: TxSlot, value: Span, name: Option<Span>) {
+        self.clock += 1;
+        let made = self.clock;
+        if let Some(held) = self.slots.get_mut(slot.0 as usize) {
+            let made = held.map_or(made, |held| held.made);
+            *held = Some(Held { value, name, made });
+        }
+    }
+}
+
+impl Transaction {
+    /// The value of a variable, in the arena.
+    pub(crate) fn tx_value(&self, name: TxName<'_>) -> Option<Span> {
+        match name {
+            TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.slot(slot),
+            TxName::Other(name) => {
+                let found = self.tx.overflow.iter().find(|(own, _)| own.of(&self.arena).eq_ignore_ascii_case(name));
+                found.map(|(_, held)| held.value)
+            }
+        }
+    }
+
+    /// Sets a variable. Beyond [`limits::WAF_ARENA_BYTES`] nothing more is stored.
+    pub(crate) fn set_tx(&mut self, name: TxName<'_>, value: &[u8]) {
+        if self.arena.len() + value.len() > limits::WAF_ARENA_BYTES {
+            self.is_arena_full = true;
+            return;
+        }
+        let span = self.store(value);
+        match name {
+            TxName::Slot(slot) => self.tx.put_slot(slot, span, None),
+            TxName::Spelled(slot, name) => {
+                let name = self.store(name);
+                self.tx.put_slot(slot, span, Some(name));
+            }
+            TxName::Other(name) => {
+                let arena = &self.arena;
+                let found = self.tx.overflow.iter_mut().find(|(own, _)| own.of(arena).eq_ignore_ascii_case(name));
+                if let Some((_, held)) = found {
+                    held.value = span;
+                } else if self.tx.overflow.len() < limits::WAF_TX_VARIABLES {
+                    let name = self.store(name);
+                    self.tx.clock += 1;
+                    self.tx.overflow.push((name, Held { value: span, name: None, made: self.tx.clock }));
+                } else {
+                    self.is_arena_full = true;
+                }
+            }
+        }
+    }
+
+    /// Removes a variable.
+    pub(crate) fn unset_tx(&mut self, name: TxName<'_>) {
+        match name {
+            TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.clear_slot(slot),
+            TxName::Other(name) => {
+                let arena = &self.arena;
+                self.tx.overflow.retain(|(own, _)| !own.of(arena).eq_ignore_ascii_case(name));
+            }
+        }
+    }
+
+    /// Sets TX.0 to TX.9 from the stretches of `value` that took part in a match; the rest is removed.
+    pub(crate) fn set_captures(&mut self, value: &[u8], captures: &[Option<(usize, usize)>]) {
+        for index in 0..10 {
+            let slot = TxSlot(index as u32);
+            match captures.get(index) {
+                // A group that did not take part is empty when a later one did.
+                Some(range) => {
+                    let text = range.and_then(|(start, end)| value.get(start..end)).unwrap_or_default();
+                    self.set_tx(TxName::Slot(slot), text);
+                }
+                None => self.tx.clear_slot(slot),
+            }
+        }
+    }
+}
+
+/// Appends the variables that `wanted` names.
+pub(crate) fn collect(transaction: &Transaction, wanted: Wanted<'_>, out: &mut Collector<'_>) {
+    let slot_value = |slot: TxSlot, held: &Held| {
+        let spelled = Bytes { buffer: Buffer::SlotName, span: Span { start: slot.0, len: 0 } };
+        let key = held.name.map_or(spelled, Bytes::arena);
+        Value::member(Variable::Tx, key, Bytes::arena(held.value))
+    };
+    let store = &transaction.tx;
+    match wanted {
+        Wanted::Slot(slot) => {
+            if let Some(held) = store.slots.get(slot.0 as usize).and_then(Option::as_ref) {
+                out.push(slot_value(slot, held));
+            }
+            return;
+        }
+        Wanted::Key(name) => {
+            if let TxName::Spelled(slot, _) = TxName::of(name, &out.program.tx_names) {
+                return collect(transaction, Wanted::Slot(slot), out);
+            }
+        }
+        Wanted::All | Wanted::Regex(..) | Wanted::XPath(_) => {}
+    }
+    // Several may fit: in the order in which they were made, as ModSecurity's table keeps them.
+    let mut found: Vec<(u32, Value)> = Vec::new();
+    match wanted {
+        Wanted::Regex(_, slots) => {
+            for slot in slots {
+                if let Some(held) = store.slots.get(slot.0 as usize).and_then(Option::as_ref) {
+                    found.push((held.made, slot_value(*slot, held)));
+                }
+            }
+        }
+        Wanted::All => {
+            for (index, held) in store.slots.iter().enumerate() {
+                if let Some(held) = held {
+                    found.push((held.made, slot_value(TxSlot(index as u32), held)));
+                }
+            }
+        }
+        _ => {}
+    }
+    for (name, held) in &store.overflow {
+        if selects(&wanted, name.of(&transaction.arena), out.caches) {
+            found.push((held.made, Value::member(Variable::Tx, Bytes::arena(*name), Bytes::arena(held.value))));
+        }
+    }
+    found.sort_by_key(|(made, _)| *made);
+    out.values.extend(found.into_iter().map(|(_, value)| value));
+}

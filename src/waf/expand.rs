@@ -1,0 +1,175 @@
+//! Macros: `%{TX.score}` in messages, arguments and names of variables. Split once at compile time, put together at
+//! run time.
+//!
+//! A macro whose variable does not exist, or has no value now, gives nothing. A `%{` without `}` is plain text.
+
+use super::collection::{Collector, Value, Variable, Wanted};
+use super::program::{Program, RuleIndex, TxNames, TxSlot};
+use super::scratch::Scratch;
+use super::transaction::Transaction;
+
+/// Text with its macros already found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Text {
+    source: Box<[u8]>,
+    segments: Box<[Segment]>,
+}
+
+/// A part of a [`Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    /// As is.
+    Literal(Box<[u8]>),
+    /// A TX variable.
+    Slot(TxSlot),
+    /// Any other variable: the first of its values.
+    Variable(Variable, Option<Box<[u8]>>),
+    /// A variable that does not exist.
+    Nothing,
+}
+
+impl Text {
+    /// Finds the macros of `text`. TX variables get slots.
+    pub(crate) fn parse(text: &[u8], names: &mut TxNames) -> Self {
+        let mut segments = Vec::new();
+        let mut literal = Vec::new();
+        let mut rest = text;
+        while let Some(at) = memchr::memchr(b'%', rest) {
+            let (before, from) = rest.split_at(at);
+            let Some((inside, after)) = macro_at(from) else {
+                literal.extend_from_slice(before);
+                literal.push(b'%');
+                rest = from.get(1..).unwrap_or_default();
+                continue;
+            };
+            literal.extend_from_slice(before);
+            if !literal.is_empty() {
+                segments.push(Segment::Literal(std::mem::take(&mut literal).into_boxed_slice()));
+            }
+            segments.push(segment(inside, names));
+            rest = after;
+        }
+        literal.extend_from_slice(rest);
+        if !literal.is_empty() {
+            segments.push(Segment::Literal(literal.into_boxed_slice()));
+        }
+        Self { source: text.into(), segments: segments.into_boxed_slice() }
+    }
+
+    /// As written.
+    pub(crate) fn source(&self) -> &[u8] {
+        &self.source
+    }
+
+    /// The text, when it has no macros.
+    pub(crate) fn literal(&self) -> Option<&[u8]> {
+        match &*self.segments {
+            [] => Some(&[]),
+            [Segment::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The first byte, when it is not a macro's.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        match self.segments.first() {
+            Some(Segment::Literal(text)) => text.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// Does it ask for values of this variable?
+    pub(crate) fn mentions(&self, variable: Variable) -> bool {
+        self.segments.iter().any(|segment| match segment {
+            Segment::Variable(own, _) => *own == variable,
+            Segment::Slot(_) => variable == Variable::Tx,
+            Segment::Literal(_) | Segment::Nothing => false,
+        })
+    }
+
+    /// Appends the expanded text to `out`.
+    pub(crate) fn expand(
+        &self,
+        program: &Program,
+        transaction: &Transaction,
+        scratch: &mut Scratch,
+        rule: Option<RuleIndex>,
+        out: &mut Vec<u8>,
+    ) {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => out.extend_from_slice(text),
+                Segment::Nothing => {}
+                Segment::Slot(slot) => {
+                    if let Some(span) = transaction.tx.slot(*slot) {
+                        out.extend_from_slice(span.of(&transaction.arena));
+                    }
+                }
+                Segment::Variable(variable, key) => {
+                    let wanted = match key {
+                        None => Wanted::All,
+                        Some(key) if *variable == Variable::Xml => Wanted::XPath(key),
+                        Some(key) => Wanted::Key(key),
+                    };
+                    let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
+                    let mut text = std::mem::take(&mut scratch.macro_text);
+                    values.clear();
+                    text.clear();
+                    let mut collector =
+                        Collector { program, values: &mut values, text: &mut text, caches: &mut scratch.caches };
+                    transaction.collect(*variable, wanted, rule, &mut collector);
+                    if let Some(value) = values.first() {
+                        out.extend_from_slice(transaction.bytes(program, &text, value.bytes));
+                    }
+                    scratch.macro_values = values;
+                    scratch.macro_text = text;
+                }
+            }
+        }
+    }
+}
+
+/// What is between the braces of a macro that begins `text`, and what follows it.
+fn macro_at(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inside = text.strip_prefix(b"%{")?;
+    let end = memchr::memchr(b'}', inside)?;
+    Some((inside.get(..end)?, inside.get(end + 1..)?))
+}
+
+/// `TX.score`, `REQUEST_HEADERS.Host`, `MATCHED_VAR`. A colon separates as well (libmodsecurity 3).
+fn segment(inside: &[u8], names: &mut TxNames) -> Segment {
+    let (name, key) = match memchr::memchr2(b'.', b':', inside) {
+        Some(at) => (inside.get(..at).unwrap_or_default(), inside.get(at + 1..)),
+        None => (inside, None),
+    };
+    match Variable::parse_ignoring_case(name) {
+        Some(Variable::Tx) => key.map_or(Segment::Nothing, |key| Segment::Slot(names.intern(key))),
+        Some(variable) => Segment::Variable(variable, key.map(Into::into)),
+        None => Segment::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macros_are_split() {
+        let mut names = TxNames::new();
+        let text = Text::parse(b"a %{tx.Score} 100% %{request_headers.Host}%{nope}%{x", &mut names);
+        let score = names.find(b"score").expect("interned");
+        assert_eq!(
+            &*text.segments,
+            &[
+                Segment::Literal(b"a ".as_slice().into()),
+                Segment::Slot(score),
+                Segment::Literal(b" 100% ".as_slice().into()),
+                Segment::Variable(Variable::RequestHeaders, Some(b"Host".as_slice().into())),
+                Segment::Nothing,
+                Segment::Literal(b"%{x".as_slice().into()),
+            ]
+        );
+        assert_eq!(Text::parse(b"plain", &mut names).literal(), Some(b"plain".as_slice()));
+        assert_eq!(Text::parse(b"", &mut names).literal(), Some(b"".as_slice()));
+    }
+}

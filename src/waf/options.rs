@@ -1,0 +1,48 @@
+//! What a caller may choose about evaluation. Every fast path has a switch here, so that a test can compare the
+//! verdicts with it on and off.
+
+/// Switches and bounds of compilation and evaluation.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Skip rules whose operator cannot match any of the values present.
+    pub prefilter: bool,
+    /// Remember transformed values for the duration of a phase.
+    pub transformation_cache: bool,
+    /// Look a compiled operator up instead of compiling it again when another rule has the same one.
+    pub share_operators: bool,
+    /// Write down which rules were visited and what they saw ([`crate::waf::Trace`]); for `explain`, not for traffic.
+    pub trace: bool,
+    /// How names of JSON leaves are spelled.
+    pub json_names: JsonNames,
+}
+
+impl EngineOptions {
+    /// The plain reference evaluation: every fast path off.
+    pub fn reference() -> Self {
+        Self { prefilter: false, transformation_cache: false, share_operators: false, ..Self::default() }
+    }
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            prefilter: true,
+            transformation_cache: true,
+            share_operators: true,
+            trace: false,
+            json_names: JsonNames::default(),
+        }
+    }
+}
+
+/// The dialects of argument names made from JSON. Exclusion lists depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JsonNames {
+    /// ModSecurity 2: `a.b`, elements of an array share its name, a top-level array is `array`.
+    #[default]
+    ModSecurity2,
+    /// libmodsecurity 3: `json.a.array_0`.
+    ModSecurity3,
+    /// Coraza: `json.a.0`, and the length of an array under its name.
+    Coraza,
+}

@@ -1,0 +1,145 @@
+//! The request body as rules see it: which processor reads it, what its parts become, and what went wrong.
+
+use super::Program;
+use super::Scratch;
+use super::collection::Bytes;
+use super::collection::arguments::{Argument, Origin};
+use super::settings::{EngineMode, LimitAction};
+use super::transaction::{BodyStep, Transaction};
+
+/// What is known of the request body.
+#[derive(Debug, Default)]
+pub(crate) struct BodyState {
+    /// REQBODY_PROCESSOR: by Content-Type, or as `ctl:requestBodyProcessor` says.
+    pub(crate) processor: Vec<u8>,
+    /// Does the head announce a body, be it empty?
+    pub(crate) is_announced: bool,
+    /// Was it read?
+    pub(crate) is_read: bool,
+    /// Is it visible as REQUEST_BODY?
+    pub(crate) is_request_body_visible: bool,
+    /// REQBODY_ERROR_MSG; REQBODY_ERROR is 1 when there is one.
+    pub(crate) error: Option<Vec<u8>>,
+    /// URLENCODED_ERROR
+    pub(crate) has_urlencoded_error: bool,
+    /// INBOUND_DATA_ERROR
+    pub(crate) is_too_long: bool,
+}
+
+impl BodyState {
+    /// Notes the first error.
+    pub(crate) fn fail(&mut self, message: impl Into<Vec<u8>>) {
+        self.error.get_or_insert_with(|| message.into());
+    }
+}
+
+impl Transaction {
+    /// The processor that the Content-Type asks for. XML and JSON are chosen by rules only.
+    pub(crate) fn choose_body_processor(&mut self) {
+        let starts = |text: &[u8], prefix: &[u8]| {
+            text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        let has_length = self.request_header(b"Content-Length").is_some();
+        let is_chunked = self
+            .request_header(b"Transfer-Encoding")
+            .is_some_and(|value| value.to_ascii_lowercase().windows(7).any(|window| window == b"chunked"));
+        self.body.is_announced = has_length || is_chunked;
+        let content_type = self.request_header(b"Content-Type").unwrap_or_default();
+        if starts(content_type, b"application/x-www-form-urlencoded") {
+            self.body.processor = b"URLENCODED".to_vec();
+        } else if starts(content_type, b"multipart/form-data") {
+            self.body.processor = b"MULTIPART".to_vec();
+        }
+    }
+
+    /// Keeps the bytes of the body up to the limit.
+    pub(crate) fn take_request_body(&mut self, _program: &Program, chunk: &[u8]) -> BodyStep {
+        if self.control.engine == EngineMode::Off {
+            return BodyStep::WindowFull;
+        }
+        self.body.is_read = true;
+        let limit = usize::try_from(self.control.request_body_limit).unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(self.request_body.len());
+        let kept = chunk.get(..chunk.len().min(room)).unwrap_or_default();
+        self.request_body.extend_from_slice(kept);
+        if chunk.len() <= room {
+            return BodyStep::Continue;
+        }
+        self.body.is_too_long = true;
+        match self.control.request_body_limit_action {
+            LimitAction::Reject if self.control.may_interrupt() => BodyStep::Reject,
+            _ => BodyStep::WindowFull,
+        }
+    }
+
+    /// Runs the processor over the body that was read.
+    pub(crate) fn parse_request_body(&mut self, program: &Program, _scratch: &mut Scratch) {
+        if !self.wants_request_body() || !(self.body.is_announced || self.body.is_read) {
+            return;
+        }
+        self.body.is_read = true;
+        let body = std::mem::take(&mut self.request_body);
+        match self.body.processor.as_slice() {
+            b"URLENCODED" => {
+                self.body.is_request_body_visible = true;
+                self.add_urlencoded(program, &body, Origin::Body);
+            }
+            b"" => self.body.is_request_body_visible = self.control.force_request_body,
+            _ => {}
+        }
+        self.request_body = body;
+    }
+
+    /// Adds the parameters of a query string or form.
+    pub(crate) fn add_urlencoded(&mut self, program: &Program, text: &[u8], origin: Origin) {
+        for part in text.split(|byte| *byte == program.settings.argument_separator) {
+            if part.is_empty() {
+                continue;
+            }
+            let at = memchr::memchr(b'=', part);
+            let (name, value) = match at {
+                Some(at) => (part.get(..at).unwrap_or_default(), part.get(at + 1..).unwrap_or_default()),
+                None => (part, &[][..]),
+            };
+            let (name, name_ok) = decode(name);
+            let (value, value_ok) = decode(value);
+            self.body.has_urlencoded_error |= !(name_ok && value_ok);
+            self.add_argument(program, &name, &value, origin);
+        }
+    }
+
+    /// Adds one argument, up to `SecArgumentsLimit`.
+    pub(crate) fn add_argument(&mut self, program: &Program, name: &[u8], value: &[u8], origin: Origin) {
+        if self.arguments.len() >= program.settings.arguments_limit as usize {
+            return;
+        }
+        let name = Bytes::arena(self.store(name));
+        let value = Bytes::arena(self.store(value));
+        self.arguments.push(Argument { name, value, origin });
+    }
+}
+
+fn decode(text: &[u8]) -> (Vec<u8>, bool) {
+    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut out = Vec::with_capacity(text.len());
+    let mut is_valid = true;
+    let mut index = 0;
+    while let Some(byte) = text.get(index) {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => match (hex(text.get(index + 1)), hex(text.get(index + 2))) {
+                (Some(high), Some(low)) => {
+                    out.push((high * 16 + low) as u8);
+                    index += 2;
+                }
+                _ => {
+                    is_valid = false;
+                    out.push(b'%');
+                }
+            },
+            _ => out.push(*byte),
+        }
+        index += 1;
+    }
+    (out, is_valid)
+}

@@ -1,0 +1,67 @@
+//! The response as rules see it.
+
+use super::Program;
+use super::collection::Span;
+use super::collection::headers::{self, Pair};
+use super::settings::{EngineMode, LimitAction};
+use super::transaction::{BodyStep, Transaction};
+
+/// What is known of the response.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseState {
+    /// Has phase 3 begun?
+    pub(crate) has_head: bool,
+    pub(crate) status: u16,
+    pub(crate) protocol: Span,
+    /// Is its media type among those whose bodies are inspected?
+    pub(crate) is_mime_type_inspected: bool,
+    /// Is the body there for phase 4?
+    pub(crate) is_body_inspected: bool,
+    /// OUTBOUND_DATA_ERROR
+    pub(crate) is_body_too_long: bool,
+}
+
+impl Transaction {
+    /// Takes everything that phase 3 can see.
+    pub(crate) fn take_response_head<'h>(
+        &mut self,
+        program: &Program,
+        status: u16,
+        protocol: &[u8],
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) {
+        self.response.has_head = true;
+        self.response.status = status;
+        self.response.protocol = self.store(protocol);
+        self.response_headers.clear();
+        for (name, value) in headers {
+            let name = self.store(name);
+            let value = self.store(value);
+            self.response_headers.push(Pair { name, value });
+        }
+        let media_type = headers::find(&self.response_headers, &self.arena, b"Content-Type").unwrap_or_default();
+        let end = media_type.iter().position(|byte| *byte == b';').unwrap_or(media_type.len());
+        let media_type = media_type.get(..end).unwrap_or_default().trim_ascii();
+        let inspected = &program.settings.response_body_mime_types;
+        self.response.is_mime_type_inspected = inspected.iter().any(|own| own.eq_ignore_ascii_case(media_type));
+    }
+
+    /// Keeps the bytes of the body up to the limit.
+    pub(crate) fn take_response_body(&mut self, chunk: &[u8]) -> BodyStep {
+        if self.control.engine == EngineMode::Off {
+            return BodyStep::WindowFull;
+        }
+        let limit = usize::try_from(self.control.response_body_limit).unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(self.response_body.len());
+        let kept = chunk.get(..chunk.len().min(room)).unwrap_or_default();
+        self.response_body.extend_from_slice(kept);
+        if chunk.len() <= room {
+            return BodyStep::Continue;
+        }
+        self.response.is_body_too_long = true;
+        match self.control.response_body_limit_action {
+            LimitAction::Reject if self.control.may_interrupt() => BodyStep::Reject,
+            _ => BodyStep::WindowFull,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! setvar, ctl and the other actions that change the transaction.
+
+use super::*;
+
+fn message(rules: &str, target: &str) -> String {
+    get(rules, target).messages().join(";")
+}
+
+#[test]
+fn setvar() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.a=5,setvar:tx.a=+3,setvar:tx.b=-4,setvar:tx.c,setvar:tx.d=x,setvar:!tx.d"
+        SecAction "id:2,phase:1,pass,nolog,setvar:tx.text=abc,setvar:tx.text=+2,setvar:'tx.e=%{tx.a}-%{tx.none}',setvar:tx.f=+%{tx.a}"
+        SecAction "id:3,phase:1,pass,msg:'%{tx.A} %{tx.b} %{tx.c} [%{tx.d}] %{tx.text} %{tx.e} %{tx.f}'"
+    "#;
+    assert_eq!(message(rules, "/"), "8 0 1 [] 2 8- 8");
+}
+
+#[test]
+fn setvar_runs_for_each_match() {
+    let rules = r#"
+        SecRule ARGS "@rx a" "id:1,phase:1,pass,nolog,setvar:tx.score=+%{tx.step},setvar:tx.step=10"
+        SecAction "id:2,phase:1,pass,msg:'%{tx.score}'"
+    "#;
+    assert_eq!(message(rules, "/?x=a&y=a&z=b&w=a"), "20");
+}
+
+#[test]
+fn a_value_seen_by_a_rule_does_not_change_while_the_rule_looks() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.p_a=1,setvar:tx.p_b=1"
+        SecRule TX:/^p_/ "@streq 1" "id:2,phase:1,pass,setvar:tx.p_a=9,setvar:tx.p_b=9,msg:'%{MATCHED_VAR}'"
+    "#;
+    assert_eq!(message(rules, "/"), "1;1");
+}
+
+#[test]
+fn names_made_from_macros_are_escaped() {
+    let rules = r#"
+        SecRule ARGS_NAMES "@rx ." "id:1,phase:1,pass,nolog,setvar:'tx.seen_%{MATCHED_VAR}=1'"
+        SecRule TX:/^seen_/ "@eq 1" "id:2,phase:1,pass"
+    "#;
+    assert_eq!(get(rules, "/?a%01b=1").variables(), [r"TX:seen_a\\x01b"]);
+}
+
+#[test]
+fn persistent_collections_are_left_alone_until_opened() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:ip.n=+1"
+        SecAction "id:2,phase:1,pass,nolog,initcol:ip=%{remote_addr},setvar:ip.n=+2"
+        SecRule IP:n "@eq 2" "id:3,phase:1,pass,msg:'%{ip.key} %{ip.is_new} %{ip.create_time}'"
+    "#;
+    assert_eq!(message(rules, "/"), "192.0.2.7 1 1700000000");
+}
+
+#[test]
+fn persistent_collections_live_in_the_store() {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex};
+
+    type Stored = HashMap<(Vec<u8>, Vec<u8>), Vec<StoredVariable>>;
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<Stored>);
+    impl CollectionStore for Memory {
+        fn load(&self, name: &[u8], key: &[u8], _now: Duration) -> Option<Vec<StoredVariable>> {
+            self.0.lock().unwrap().get(&(name.to_vec(), key.to_vec())).cloned()
+        }
+        fn save(&self, name: &[u8], key: &[u8], variables: &[StoredVariable], _now: Duration, expires: Duration) {
+            assert_eq!(expires, Duration::from_secs(1_700_000_000 + 60) + Duration::from_millis(3));
+            self.0.lock().unwrap().insert((name.to_vec(), key.to_vec()), variables.to_vec());
+        }
+    }
+
+    let rules = r#"
+        SecCollectionTimeout 60
+        SecAction "id:1,phase:1,pass,nolog,setsid:abc,setvar:session.n=+2,setvar:session.gone=1,expirevar:session.gone=0"
+        SecAction "id:2,phase:1,pass,msg:'%{session.n} %{session.is_new} %{session.gone} %{sessionid} %{session.update_counter}'"
+    "#;
+    let program = program(rules);
+    let store = Arc::new(Memory::default());
+    let mut scratch = Scratch::with_collections(Arc::clone(&store) as Arc<dyn CollectionStore>);
+    let exchange = Exchange::get("/");
+    assert_eq!(exchange.run_with(&program, &mut scratch).messages(), ["2 1 1 abc 0"]);
+    assert_eq!(exchange.run_with(&program, &mut scratch).messages(), ["4 0 1 abc 1"]);
+    let stored = store.0.lock().unwrap();
+    let variables = stored.get(&(b"default_SESSION".to_vec(), b"abc".to_vec())).unwrap();
+    let counter = variables.iter().find(|variable| variable.name == b"n").unwrap();
+    assert_eq!((counter.value.as_slice(), counter.change), (&b"4"[..], Some(2)));
+    assert!(variables.iter().any(|variable| variable.name == b"gone" && variable.expires == Some(1_700_000_000)));
+}
+
+#[test]
+fn deprecatevar_lowers_with_time() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,initcol:ip=x,setvar:ip.n=100,setvar:ip.last_update_time=1699999940,deprecatevar:ip.n=5/20"
+        SecAction "id:2,phase:1,pass,msg:'%{ip.n}'"
+    "#;
+    assert_eq!(message(rules, "/"), "85");
+}
+
+#[test]
+fn severity_of_the_worst_match() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,severity:WARNING"
+        SecAction "id:2,phase:1,pass,nolog,severity:2"
+        SecAction "id:3,phase:1,pass,nolog,severity:NOTICE"
+        SecRule HIGHEST_SEVERITY "@eq 2" "id:4,phase:1,pass,msg:'%{highest_severity}'"
+    "#;
+    assert_eq!(message(rules, "/"), "2");
+}

@@ -1,0 +1,132 @@
+//! The request as rules see it.
+
+use super::*;
+
+/// Does a variable hold exactly this?
+fn holds(exchange: &Exchange, phase: u8, variable: &str, value: &str) {
+    let rules = format!("SecRule {variable} \"@streq {value}\" \"id:1,phase:{phase},pass\"");
+    let shown = format!("SecAction \"id:2,phase:{phase},pass,msg:'%{{{}}}'\"", variable.replacen(':', ".", 1));
+    let outcome = exchange.run(&program(&format!("{rules}\n{shown}")));
+    assert_eq!(outcome.ids(), [1, 2], "{variable} is {:?}, not {value:?}", outcome.messages().last());
+}
+
+#[test]
+fn request_line() {
+    let exchange = Exchange::get("/a%20b/c.php?x=%41&y=1");
+    for (variable, value) in [
+        ("REQUEST_LINE", "GET /a%20b/c.php?x=%41&y=1 HTTP/1.1"),
+        ("REQUEST_METHOD", "GET"),
+        ("REQUEST_PROTOCOL", "HTTP/1.1"),
+        ("REQUEST_URI", "/a%20b/c.php?x=%41&y=1"),
+        ("REQUEST_URI_RAW", "/a%20b/c.php?x=%41&y=1"),
+        ("REQUEST_FILENAME", "/a%20b/c.php"),
+        ("REQUEST_BASENAME", "c.php"),
+        ("QUERY_STRING", "x=%41&y=1"),
+        ("SERVER_NAME", "www.example.com"),
+        ("REMOTE_ADDR", "192.0.2.7"),
+        ("REMOTE_PORT", "40000"),
+        ("SERVER_PORT", "443"),
+        ("UNIQUE_ID", "ZxyID0123456789"),
+        ("TIME_EPOCH", "1700000000"),
+        ("TIME_YEAR", "2023"),
+        ("ARGS:x", "A"),
+        ("ARGS_COMBINED_SIZE", "4"),
+    ] {
+        holds(&exchange, 1, variable, value);
+    }
+    let absolute = Exchange::get("http://other.example/p?q=1");
+    holds(&absolute, 1, "REQUEST_URI", "/p?q=1");
+    holds(&absolute, 1, "REQUEST_URI_RAW", "http://other.example/p?q=1");
+}
+
+#[test]
+fn query_arguments() {
+    let exchange = Exchange::get("/?a=b+c&novalue&=noname&d=%zz&e=1=2&&f=%2B");
+    holds(&exchange, 1, "ARGS:a", "b c");
+    holds(&exchange, 1, "ARGS:novalue", "");
+    holds(&exchange, 1, "ARGS:d", "%zz");
+    holds(&exchange, 1, "ARGS:e", "1=2");
+    holds(&exchange, 1, "ARGS:f", "+");
+    holds(&exchange, 1, "&ARGS", "6");
+    holds(&exchange, 1, "&ARGS_GET", "6");
+    holds(&exchange, 1, "&ARGS_POST", "0");
+    holds(&exchange, 1, "URLENCODED_ERROR", "1");
+}
+
+#[test]
+fn duplicate_header_fields_are_joined() {
+    let exchange = Exchange::get("/").header("X-A", "1").header("x-a", "2");
+    holds(&exchange, 1, "&REQUEST_HEADERS:X-A", "1");
+    holds(&exchange, 1, "REQUEST_HEADERS:X-A", "1, 2");
+    holds(&exchange, 1, "&REQUEST_HEADERS_NAMES", "2");
+}
+
+#[test]
+fn cookies() {
+    let exchange = Exchange::get("/").header("Cookie", "a=1; B=2%41");
+    holds(&exchange, 1, "REQUEST_COOKIES:b", "2%41");
+    holds(&exchange, 1, "REQUEST_COOKIES_NAMES:/b/", "B");
+}
+
+#[test]
+fn a_form() {
+    let exchange = Exchange::form("a=1&b=x+y%21");
+    holds(&exchange, 2, "ARGS:b", "x y!");
+    holds(&exchange, 2, "ARGS_POST:a", "1");
+    holds(&exchange, 2, "&ARGS_GET", "0");
+    holds(&exchange, 2, "ARGS_POST_NAMES:a", "a");
+    holds(&exchange, 2, "REQBODY_PROCESSOR", "URLENCODED");
+    holds(&exchange, 2, "REQUEST_BODY", "a=1&b=x+y%21");
+    holds(&exchange, 2, "REQUEST_BODY_LENGTH", "12");
+    holds(&exchange, 2, "REQBODY_ERROR", "0");
+    let with_charset = Exchange::post("/", "Application/x-www-form-urlencoded; charset=utf-8", "a=1");
+    holds(&with_charset, 2, "ARGS_POST:a", "1");
+}
+
+#[test]
+fn other_bodies_are_seen_when_forced_only() {
+    let count = |rules: &str, content_type: &str| {
+        let rules = format!("{rules}\nSecRule REQUEST_BODY \"@rx .\" \"id:1,phase:2,pass\"");
+        Exchange::post("/", content_type, "body").run(&program(&rules)).ids().len()
+    };
+    let force = "SecAction \"id:9,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"";
+    assert_eq!(count("", "text/plain"), 0);
+    assert_eq!(count(force, "text/plain"), 1);
+    assert_eq!(count("", "application/x-www-form-urlencoded"), 1);
+}
+
+#[test]
+fn body_limits() {
+    let long = Exchange::form(&format!("a={}", "x".repeat(3000)));
+    let limits = "SecRequestBodyLimit 1500\nSecRequestBodyLimitAction ProcessPartial\n";
+    let rules =
+        format!("{limits}SecRule INBOUND_DATA_ERROR \"@eq 1\" \"id:1,phase:2,pass,msg:'%{{request_body_length}}'\"");
+    assert_eq!(long.run(&program(&rules)).messages(), ["1500"]);
+    let program = program("SecRequestBodyLimit 1500");
+    let mut scratch = Scratch::new();
+    let connection = Connection {
+        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        client_port: 1,
+        server_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_port: 1,
+        unique_id: "",
+        now: Duration::ZERO,
+        is_detection_only: false,
+    };
+    let mut transaction = Transaction::new(&program, &mut scratch, &connection);
+    assert_eq!(transaction.request_body(&program, &[b'x'; 1500]), BodyStep::Continue);
+    assert_eq!(transaction.request_body(&program, b"x"), BodyStep::Reject);
+}
+
+#[test]
+fn the_response() {
+    let exchange = Exchange::get("/").response(404, "text/plain; charset=x", "not found");
+    holds(&exchange, 3, "RESPONSE_STATUS", "404");
+    holds(&exchange, 3, "RESPONSE_PROTOCOL", "HTTP/1.1");
+    holds(&exchange, 3, "RESPONSE_HEADERS:content-type", "text/plain; charset=x");
+    holds(&exchange, 4, "RESPONSE_BODY", "not found");
+    let image = Exchange::get("/").response(200, "image/png", "not looked at");
+    let rules = r#"SecRule RESPONSE_BODY "@rx ^" "id:1,phase:4,pass"
+        SecAction "id:2,phase:4,pass""#;
+    assert_eq!(image.run(&program(rules)).ids(), [2]);
+}
