@@ -164,6 +164,13 @@ impl BackendStream {
     /// Is it open and silent, as an idle connection must be? Costs no system call while the reactor has seen nothing
     /// arrive; otherwise one read, which also takes in TLS messages that are not data (tickets, key updates).
     pub fn is_idle_and_open(&mut self) -> bool {
+        if let Self::Tls(stream) = self {
+            // Decrypted and not read yet: it left the socket together with what was asked for.
+            let state = stream.get_mut().1.process_new_packets();
+            if !state.is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed()) {
+                return false;
+            }
+        }
         let mut context = Context::from_waker(Waker::noop());
         if self.tcp().poll_read_ready(&mut context).is_pending() {
             return true;

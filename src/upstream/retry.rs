@@ -79,10 +79,13 @@ mod tests {
         for _ in 0..10_000 {
             let requests = 50 + random.below(100) as usize;
             let running = requests + permits.len();
+            let before = budget.retrying();
             for _ in 0..requests {
                 permits.extend(budget.try_start(running));
             }
-            assert!(budget.retrying() <= (running / 5).max(MINIMUM_RETRIES), "{}", budget.retrying());
+            // Those that began under a higher load may still run; no new ones are let in beside them.
+            let most = (running / 5).max(MINIMUM_RETRIES).max(before);
+            assert!(budget.retrying() <= most, "{} of {most}", budget.retrying());
             permits.retain(|_| random.below(3) != 0);
             assert_eq!(budget.retrying(), permits.len());
         }
