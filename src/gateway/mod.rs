@@ -3,10 +3,24 @@
 //!
 //! `runtime` starts one [`serve`] per listener and worker. One task drives a connection, both sides of it: a request
 //! costs no task of its own and no channel.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod accept;
+mod channel;
+mod connection;
 mod drain;
+mod fault;
+mod forward;
+mod http2;
+mod identify;
+mod inspect;
+mod record;
+mod relay;
+mod reply;
+mod request;
 mod snapshot;
+mod upgrade;
+mod wire;
 
 pub use accept::serve;
 pub use drain::Drain;

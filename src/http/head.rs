@@ -100,6 +100,18 @@ impl Fields {
         self.all(known).next()
     }
 
+    /// First value of a known name, sharing the head's bytes; empty when there is none.
+    #[must_use]
+    pub fn first_shared(&self, known: Known) -> Bytes {
+        self.first(known).map(|value| self.bytes.slice_ref(value)).unwrap_or_default()
+    }
+
+    /// Bytes of the text that the lines are part of.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// First value of any name.
     #[must_use]
     pub fn named(&self, name: &[u8]) -> Option<&[u8]> {

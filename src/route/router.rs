@@ -43,6 +43,16 @@ impl Router {
         self.sites.get(index)
     }
 
+    /// As [`Router::find_site`], as an index into the configuration's sites.
+    pub fn find_site_index(&self, listener: usize, host: &[u8]) -> Option<usize> {
+        self.listeners.get(listener)?.find(host)
+    }
+
+    /// As [`Router::find_route`], as an index into the site's routes.
+    pub fn find_route_index(&self, site: &Site, path: &[u8]) -> Option<usize> {
+        site.routes.iter().position(|route| is_match(&route.path, path))
+    }
+
     /// The first route whose path matches. `path` is without query, as it will be forwarded.
     pub fn find_route<'s>(&self, site: &'s Site, path: &[u8]) -> Option<&'s Route> {
         site.routes.iter().find(|route| is_match(&route.path, path))

@@ -81,12 +81,12 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// Any control character but tab? Written without an early exit so that it compiles to vector instructions.
-pub(crate) fn has_control(bytes: &[u8]) -> bool {
+pub fn has_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, &byte| found | ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7F))
 }
 
 /// A token of RFC 9110, at least one character.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
+pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| TOKEN.get(usize::from(*byte)).copied().unwrap_or(false))
 }
 

@@ -16,5 +16,6 @@ mod response;
 pub use body::{BodyDecoder, BodyPart};
 pub use chunked::ChunkedDecoder;
 pub use framing::{Framing, Length, request_framing, response_framing};
+pub use lines::{has_control, is_token};
 pub use request::{HeadLimits, RequestReader};
 pub use response::ResponseReader;

@@ -1,0 +1,121 @@
+//! Who is asking: the facts of a connection, the id of a request, and what backends are told about both.
+//!
+//! Request ids are our own: one that a client sends is not trusted to be unique or harmless, and is replaced on the
+//! way to the backend and in the response. `X-Forwarded-For` keeps what the client sent and appends the address that
+//! we saw, so its last member is always true; `X-Forwarded-Proto`, `-Host` and `-Port` are replaced. Hop-by-hop fields
+//! that a client sends end here (`http::hop`), before these are added.
+
+use std::net::SocketAddr;
+
+use rustls::{ProtocolVersion, ServerConnection};
+
+use super::Worker;
+use crate::certificate::Leaf;
+use crate::telemetry::TlsRecord;
+
+/// What is known of a client's connection before its first request.
+#[derive(Debug)]
+pub(super) struct ClientFacts {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// The peer's address without port, as text.
+    pub(super) peer_text: String,
+    /// Our port, as text.
+    pub(super) port_text: String,
+    /// Index of the listener.
+    pub(super) listener: usize,
+    pub(super) tls: Option<TlsFacts>,
+}
+
+/// TLS towards the client.
+#[derive(Debug)]
+pub(super) struct TlsFacts {
+    version: &'static str,
+    cipher: &'static str,
+    sni: String,
+    client_subject: String,
+}
+
+impl ClientFacts {
+    pub(super) fn new(peer: SocketAddr, local: SocketAddr, listener: usize, tls: Option<TlsFacts>) -> Self {
+        let peer_text = peer.ip().to_canonical().to_string();
+        Self { peer, local, peer_text, port_text: local.port().to_string(), listener, tls }
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    pub(super) fn tls_record(&self) -> Option<TlsRecord<'_>> {
+        self.tls.as_ref().map(|tls| TlsRecord {
+            version: tls.version,
+            cipher: tls.cipher,
+            sni: &tls.sni,
+            client_subject: &tls.client_subject,
+        })
+    }
+}
+
+impl TlsFacts {
+    /// Reads them off a session once the handshake is complete.
+    pub(super) fn of(session: &ServerConnection) -> Self {
+        let subject = session
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .and_then(|leaf| Leaf::parse(leaf))
+            .map(|leaf| leaf.subject)
+            .unwrap_or_default();
+        Self {
+            version: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "unknown",
+            },
+            cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
+            sni: session.server_name().unwrap_or_default().to_owned(),
+            client_subject: subject,
+        }
+    }
+}
+
+/// The id of one request: 48 bits of milliseconds and 80 random ones, so that ids sort by time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RequestId([u8; 32]);
+
+impl RequestId {
+    pub(super) fn new(worker: &Worker, unix_now: std::time::Duration) -> Self {
+        let milliseconds = u64::try_from(unix_now.as_millis()).unwrap_or_default();
+        let (first, second) = (worker.random(), worker.random());
+        let mut id = Self([b'0'; 32]);
+        hexadecimal((milliseconds << 16) | (first & 0xFFFF), id.0.first_chunk_mut::<16>());
+        hexadecimal(second, id.0.last_chunk_mut::<16>());
+        id
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn hexadecimal(number: u64, out: Option<&mut [u8; 16]>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let Some(out) = out else { return };
+    for (at, slot) in out.iter_mut().enumerate() {
+        let nibble = (number >> (60 - 4 * at)) & 15;
+        *slot = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
+    }
+}
+
+/// The value of X-Forwarded-For: what came, and the client's address.
+pub(super) fn forwarded_for<'a>(came: impl Iterator<Item = &'a [u8]>, client: &ClientFacts, out: &mut Vec<u8>) {
+    out.clear();
+    for value in came.filter(|value| !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(client.peer_text.as_bytes());
+}
