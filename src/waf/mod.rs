@@ -20,6 +20,7 @@ mod line;
 mod number;
 mod operate;
 mod options;
+pub mod libinjection;
 mod program;
 pub mod regex;
 mod request;
