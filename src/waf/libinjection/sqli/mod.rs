@@ -5,6 +5,7 @@
 //! MySQL's dialect. The first reading whose fingerprint is in the table, and that is none of the known harmless
 //! shapes, decides.
 
+mod ending;
 mod fold;
 mod tables;
 mod token;
