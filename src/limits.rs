@@ -18,6 +18,12 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a TLS handshake. Key `listeners[].timeouts.handshake`.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest configuration file, and fragment. Ten thousand routes fit.
+pub const CONFIGURATION_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most files of one configuration.
+pub const CONFIGURATION_FRAGMENTS: usize = 1_000;
+
 /// Bytes of log lines waiting for the disk, for each log. Beyond it lines are dropped and counted in
 /// `portcullis_log_dropped_total`; `logs.queue` bounds the lines.
 pub const LOG_QUEUE_BYTES: usize = 16 * 1024 * 1024;
