@@ -16,7 +16,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::seclang::ast::Ruleset;
 use crate::seclang::source::{FileLoader, MemoryLoader};
 use crate::seclang::{self, SourceLoader};
-use crate::waf::Program;
+use crate::waf::{EngineOptions, Program};
 
 /// The built-in rules: file name and text.
 pub const BUILTIN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin_rules.rs"));
@@ -145,7 +145,7 @@ impl<'c> RuleCompiler<'c> {
             }
             return Some(program);
         }
-        match compile_program(&ruleset, loader) {
+        match Program::compile(&ruleset, loader, &EngineOptions::default()) {
             Ok((program, warnings)) => {
                 let program = Arc::new(program);
                 problems.extend(warnings.clone());
@@ -168,11 +168,6 @@ impl Compiled {
             .iter()
             .all(|(from, name, known)| loader.inner(from).read(from, name).is_ok_and(|bytes| digest(&bytes) == *known))
     }
-}
-
-fn compile_program(ruleset: &Ruleset, loader: &Loader) -> Result<(Program, Diagnostics), Diagnostics> {
-    let _ = (ruleset, loader);
-    Ok((Program::default(), Diagnostics::new()))
 }
 
 fn add(ruleset: &mut Ruleset, source: &Source, loader: &Loader, found: &mut Diagnostics) {
