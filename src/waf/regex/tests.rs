@@ -97,7 +97,7 @@ const CASES: &[(&[u8], &[u8], Option<&[&str]>)] = &[
     (br"(?>a+)ab", b"aab", None),
     (br"(?>a|ab)c", b"abc", None),
     (br"(?>ab|a)b", b"ab", None),
-    (br#""(?>[^"\\]++|\\.)*+""#, br#"x"a\"b"y"#, Some(&["\"a\\\\\\\"b\""])),
+    (br"<(?>[^<>!]++|!.)*+>", b"x<a!>b>y", Some(&["<a!>b>"])),
     (br"(?:a*)*b", b"aab", Some(&["aab"])),
     (br"(a*)*", b"b", Some(&["", ""])),
     (br"(a|b)*", b"ab", Some(&["ab", "b"])),
