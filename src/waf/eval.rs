@@ -292,6 +292,9 @@ fn test(
         }
     }
     transaction.matched.remember(&name, &subject);
+    if transaction.control.audit_engine != super::settings::AuditEngine::Off {
+        transaction.audit.note_match(index);
+    }
     for action in program.actions(rule) {
         action.run(program, transaction, scratch, index);
     }

@@ -2,9 +2,9 @@
 //! parameters taken apart. Nothing is decoded that ModSecurity 2 does not decode.
 
 use super::Program;
-use super::collection::Span;
 use super::collection::arguments::Origin;
 use super::collection::headers::{self, Pair};
+use super::collection::{Bytes, Span};
 use super::transaction::{RequestLine, Transaction};
 
 /// Parts of the request line, in the arena.
@@ -51,9 +51,9 @@ impl Transaction {
         self.take_user();
         self.take_cookies(program);
         self.choose_body_processor();
-        if let Some(query) = query {
+        if let (Some(query), Some(place)) = (query, self.request.query) {
             let text = line.target.get(query).unwrap_or_default();
-            self.add_urlencoded(program, text, Origin::Query);
+            self.add_urlencoded(program, text, Bytes::arena(place), Origin::Query);
         }
     }
 

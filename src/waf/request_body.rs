@@ -2,10 +2,14 @@
 
 use super::Program;
 use super::Scratch;
-use super::collection::Bytes;
+use super::body::{Piece, urlencoded};
 use super::collection::arguments::{Argument, Origin};
+use super::collection::{Buffer, Bytes, Span};
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
+
+/// Where the request body lies.
+const BODY: Bytes = Bytes { buffer: Buffer::RequestBody, span: Span { start: 0, len: 0 } };
 
 /// What is known of the request body.
 #[derive(Debug, Default)]
@@ -82,7 +86,7 @@ impl Transaction {
         match self.body.processor.as_slice() {
             b"URLENCODED" => {
                 self.body.is_request_body_visible = true;
-                self.add_urlencoded(program, &body, Origin::Body);
+                self.add_urlencoded(program, &body, BODY, Origin::Body);
             }
             b"" => self.body.is_request_body_visible = self.control.force_request_body,
             _ => {}
@@ -90,56 +94,33 @@ impl Transaction {
         self.request_body = body;
     }
 
-    /// Adds the parameters of a query string or form.
-    pub(crate) fn add_urlencoded(&mut self, program: &Program, text: &[u8], origin: Origin) {
-        for part in text.split(|byte| *byte == program.settings.argument_separator) {
-            if part.is_empty() {
-                continue;
+    /// Adds the parameters of a query string or form. `place` is where `text` lies, so that what needs no decoding
+    /// stays there.
+    pub(crate) fn add_urlencoded(&mut self, program: &Program, text: &[u8], place: Bytes, origin: Origin) {
+        let settings = &program.settings;
+        let limits = urlencoded::Limits { arguments: self.free_arguments(program) };
+        let mut sink = |name: Piece<'_>, value: Piece<'_>| {
+            let name = self.keep(name, place);
+            let value = self.keep(value, place);
+            self.arguments.push(Argument { name, value, origin });
+        };
+        let outcome = urlencoded::parse(text, settings.argument_separator, limits, &mut sink);
+        self.body.has_urlencoded_error |= outcome.invalid_escapes > 0;
+    }
+
+    /// How many arguments `SecArgumentsLimit` still allows.
+    fn free_arguments(&self, program: &Program) -> usize {
+        (program.settings.arguments_limit as usize).saturating_sub(self.arguments.len())
+    }
+
+    /// Where a piece of a body lies: in the body as it is, or decoded in the arena.
+    fn keep(&mut self, piece: Piece<'_>, place: Bytes) -> Bytes {
+        match piece.offset {
+            Some(offset) => {
+                let span = Span { start: place.span.start + offset as u32, len: piece.bytes.len() as u32 };
+                Bytes { buffer: place.buffer, span }
             }
-            let at = memchr::memchr(b'=', part);
-            let (name, value) = match at {
-                Some(at) => (part.get(..at).unwrap_or_default(), part.get(at + 1..).unwrap_or_default()),
-                None => (part, &[][..]),
-            };
-            let (name, name_ok) = decode(name);
-            let (value, value_ok) = decode(value);
-            self.body.has_urlencoded_error |= !(name_ok && value_ok);
-            self.add_argument(program, &name, &value, origin);
+            None => Bytes::arena(self.store(piece.bytes)),
         }
     }
-
-    /// Adds one argument, up to `SecArgumentsLimit`.
-    pub(crate) fn add_argument(&mut self, program: &Program, name: &[u8], value: &[u8], origin: Origin) {
-        if self.arguments.len() >= program.settings.arguments_limit as usize {
-            return;
-        }
-        let name = Bytes::arena(self.store(name));
-        let value = Bytes::arena(self.store(value));
-        self.arguments.push(Argument { name, value, origin });
-    }
-}
-
-fn decode(text: &[u8]) -> (Vec<u8>, bool) {
-    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let mut out = Vec::with_capacity(text.len());
-    let mut is_valid = true;
-    let mut index = 0;
-    while let Some(byte) = text.get(index) {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => match (hex(text.get(index + 1)), hex(text.get(index + 2))) {
-                (Some(high), Some(low)) => {
-                    out.push((high * 16 + low) as u8);
-                    index += 2;
-                }
-                _ => {
-                    is_valid = false;
-                    out.push(b'%');
-                }
-            },
-            _ => out.push(*byte),
-        }
-        index += 1;
-    }
-    (out, is_valid)
 }

@@ -310,7 +310,7 @@ impl Transaction {
         self.elapsed = elapsed;
         eval::run_phase(program, self, scratch, 5);
         self.save_persistent(scratch);
-        let audit = audit::entry(program, self);
+        let audit = audit::entry(program, self, &mut scratch.caches);
         Summary {
             matches: std::mem::take(&mut self.matches),
             interruption: self.interruption.take(),

@@ -33,7 +33,8 @@ pub(crate) fn run(
         (None, Disposition::Pause) if may_interrupt => format!("Paused Access (phase {phase}).").into_bytes(),
         _ => b"Warning.".to_vec(),
     };
-    log(program, transaction, head, &action, operator, &expanded, disruption.is_some());
+    let head_index = program.rule(rule).map_or(0, |rule| rule.head);
+    log(transaction, head_index, head, &action, operator, &expanded, disruption.is_some());
 
     if let Some(disruption) = disruption {
         if transaction.interruption.is_none() || may_interrupt {
@@ -96,8 +97,8 @@ fn permission(scope: AllowScope, phase: u8) -> Vec<u8> {
 }
 
 fn log(
-    program: &Program,
     transaction: &mut Transaction,
+    head_index: u32,
     head: &Head,
     action: &[u8],
     operator: &[u8],
@@ -113,7 +114,7 @@ fn log(
                 text.extend_from_slice(operator);
             }
             line::metadata(head, expanded, &mut text);
-            let message = AuditMessage::new(head, expanded, text, operator);
+            let message = AuditMessage::new(head_index, expanded, text, operator);
             transaction.audit.push(message);
         }
     }
@@ -127,7 +128,6 @@ fn log(
         unique_id: transaction.unique_id.of(arena),
     };
     let line_text = line::compose(action, operator, head, expanded, &subject);
-    let _ = program;
     transaction.matches.push(RuleMatch {
         rule_id: head.id,
         phase: transaction.phase,

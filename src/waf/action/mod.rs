@@ -59,7 +59,7 @@ impl Action {
                 set_environment(transaction, &name, &value);
             }
             Self::Control(action) => action.run(program, transaction),
-            Self::Sanitise(what) => transaction.audit.sanitise(what, &transaction.matched.last_name),
+            Self::Sanitise(what) => transaction.audit.hide(what, &transaction.matched.last_name),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Each semantic of the reference on small rule sets in memory, one file per subject; and the Core Rule Set itself.
 
 mod actions;
+mod audit;
 mod chains;
 mod crs;
 mod flow;

@@ -47,8 +47,8 @@ fn query_arguments() {
     holds(&exchange, 1, "ARGS:d", "%zz");
     holds(&exchange, 1, "ARGS:e", "1=2");
     holds(&exchange, 1, "ARGS:f", "+");
-    holds(&exchange, 1, "&ARGS", "6");
-    holds(&exchange, 1, "&ARGS_GET", "6");
+    holds(&exchange, 1, "&ARGS", "7");
+    holds(&exchange, 1, "&ARGS_GET", "7");
     holds(&exchange, 1, "&ARGS_POST", "0");
     holds(&exchange, 1, "URLENCODED_ERROR", "1");
 }
