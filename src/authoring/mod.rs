@@ -1,1 +1,17 @@
-//! authoring (being built).
+//! The library half of the tools for people who write rules: run case files, replay requests, lint.
+//!
+//! Nothing here does input or output. In order of flow: [`cases`] reads a case file, [`wire`] makes the bytes of a
+//! request, a [`Target`] sends them (in process that is [`exchange`], with [`backend`] behind it), [`check`] compares
+//! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
+
+pub mod backend;
+pub mod cases;
+pub mod check;
+pub mod exchange;
+pub mod report;
+pub mod run_cases;
+pub mod template;
+pub mod wire;
+
+pub use exchange::{Answer, Engine, Exchange, Target};
+pub use run_cases::{Outcome, Results, run};
