@@ -28,7 +28,8 @@ struct Reflection {
 /// Answers one request.
 pub fn answer(method: &[u8], path: &[u8], body: &[u8]) -> Response {
     let reflects = method == b"POST" && (path == b"/reflect" || path.starts_with(b"/reflect/"));
-    let mut response = if reflects { reflect(body) } else { Response { status: 200, headers: Vec::new(), body: Vec::new() } };
+    let mut response =
+        if reflects { reflect(body) } else { Response { status: 200, headers: Vec::new(), body: Vec::new() } };
     let is_bodiless = response.status < 200 || matches!(response.status, 204 | 304);
     let has = |headers: &[(String, Vec<u8>)], name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if is_bodiless {
@@ -53,7 +54,8 @@ fn reflect(body: &[u8]) -> Response {
     let Ok(wanted) = serde_json::from_slice::<Reflection>(body) else {
         return bad("Invalid JSON in request body");
     };
-    let headers: Vec<_> = wanted.headers.iter().map(|(name, value)| (canonical(name), value.clone().into_bytes())).collect();
+    let headers: Vec<_> =
+        wanted.headers.iter().map(|(name, value)| (canonical(name), value.clone().into_bytes())).collect();
     let status = match u16::try_from(wanted.status) {
         Ok(0) => 200,
         Ok(status @ 100..=599) => status,
@@ -86,8 +88,23 @@ fn canonical(name: &str) -> String {
 fn sniff(body: &[u8]) -> &'static str {
     /// Tags by which HTML is known, upper case.
     const HTML: &[&[u8]] = &[
-        b"<!DOCTYPE HTML", b"<HTML", b"<HEAD", b"<SCRIPT", b"<IFRAME", b"<H1", b"<DIV", b"<FONT", b"<TABLE", b"<A",
-        b"<STYLE", b"<TITLE", b"<B", b"<BODY", b"<BR", b"<P", b"<!--",
+        b"<!DOCTYPE HTML",
+        b"<HTML",
+        b"<HEAD",
+        b"<SCRIPT",
+        b"<IFRAME",
+        b"<H1",
+        b"<DIV",
+        b"<FONT",
+        b"<TABLE",
+        b"<A",
+        b"<STYLE",
+        b"<TITLE",
+        b"<B",
+        b"<BODY",
+        b"<BR",
+        b"<P",
+        b"<!--",
     ];
     const SIGNATURES: &[(&[u8], &str)] = &[
         (b"%PDF-", "application/pdf"),

@@ -253,8 +253,21 @@ impl Reader<'_> {
 
     fn input(&mut self, node: &Node) -> Option<Input> {
         const KEYS: &[&str] = &[
-            "dest_addr", "port", "protocol", "method", "uri", "version", "headers", "ordered_headers", "data",
-            "encoded_data", "encoded_request", "raw_request", "autocomplete_headers", "stop_magic", "virtual_host_mode",
+            "dest_addr",
+            "port",
+            "protocol",
+            "method",
+            "uri",
+            "version",
+            "headers",
+            "ordered_headers",
+            "data",
+            "encoded_data",
+            "encoded_request",
+            "raw_request",
+            "autocomplete_headers",
+            "stop_magic",
+            "virtual_host_mode",
             "description",
         ];
         let mut input = Input {
@@ -315,8 +328,7 @@ impl Reader<'_> {
             self.error(node, "headers must be a mapping");
             return Vec::new();
         };
-        let mut headers: Vec<_> =
-            entries.iter().map(|(name, value)| (self.text(name), self.text(value))).collect();
+        let mut headers: Vec<_> = entries.iter().map(|(name, value)| (self.text(name), self.text(value))).collect();
         headers.sort();
         headers
     }
@@ -357,7 +369,13 @@ impl Reader<'_> {
 
     fn expected(&mut self, node: &Node) -> Expected {
         const KEYS: &[&str] = &[
-            "status", "log", "response_contains", "log_contains", "no_log_contains", "expect_error", "retry_once",
+            "status",
+            "log",
+            "response_contains",
+            "log_contains",
+            "no_log_contains",
+            "expect_error",
+            "retry_once",
             "isolated",
         ];
         let mut expected = Expected::default();
@@ -432,7 +450,9 @@ mod tests {
 
     #[test]
     fn a_file() {
-        let text = format!("{HEAD}          headers:\n            b: 1\n            A: x\n        output:\n          log:\n            expect_ids: [7, 8]\n");
+        let text = format!(
+            "{HEAD}          headers:\n            b: 1\n            A: x\n        output:\n          log:\n            expect_ids: [7, 8]\n"
+        );
         let file = load(&Source::new("case.yaml", text)).unwrap();
         assert_eq!(file.tests[0].name, "7-1");
         let stage = &file.tests[0].stages[0];
@@ -448,7 +468,10 @@ mod tests {
         assert!(problems(&format!("{HEAD}        output:\n          log: {{}}\n")).contains("asserts nothing"));
         assert!(problems(&format!("{HEAD}        output:\n          retry_once: true\n")).contains("asserts nothing"));
         assert!(problems(&format!("{HEAD}        output:\n          statuss: 200\n")).contains("unknown key statuss"));
-        assert!(problems(&format!("{HEAD}        output:\n          log:\n            expect_ids: []\n")).contains("asserts nothing"));
+        assert!(
+            problems(&format!("{HEAD}        output:\n          log:\n            expect_ids: []\n"))
+                .contains("asserts nothing")
+        );
         let off = format!("meta:\n  enabled: false\n{HEAD}        output:\n          status: 200\n");
         assert!(problems(&off).contains("switched off"));
         assert!(problems("rule_id: 7\ntests:\n  - test_id: 1\n    stages: []\n").contains("no stages"));

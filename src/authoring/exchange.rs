@@ -211,7 +211,10 @@ mod tests {
         assert_eq!(bad.answer, Answer::Status(400));
         assert!(bad.summary.is_none());
         assert!(matches!(engine.send(b"GET /\r\nHost: a\r\n\r\n").answer, Answer::None(_)));
-        assert!(matches!(engine.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab").answer, Answer::None(_)));
+        assert!(matches!(
+            engine.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab").answer,
+            Answer::None(_)
+        ));
         assert_eq!(engine.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest").answer, Answer::Status(200));
     }
 }

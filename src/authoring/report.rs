@@ -97,10 +97,7 @@ fn junit(results: &Results, elapsed: Duration) -> String {
     for suite in results.outcomes.chunk_by(|a, b| a.file == b.file) {
         let failed = suite.iter().filter(|outcome| !outcome.has_passed()).count();
         let file = suite.first().map(|outcome| escape(&outcome.file)).unwrap_or_default();
-        line(
-            &mut out,
-            format_args!("  <testsuite name=\"{file}\" tests=\"{}\" failures=\"{failed}\">", suite.len()),
-        );
+        line(&mut out, format_args!("  <testsuite name=\"{file}\" tests=\"{}\" failures=\"{failed}\">", suite.len()));
         for outcome in suite {
             testcase(&mut out, outcome, &file);
         }
@@ -164,7 +161,10 @@ mod tests {
     fn formats() {
         let second = Duration::from_secs(1);
         let human = render(&results(), Format::Human, second, true);
-        assert!(human.ends_with("1 files, 2 tests, 2 stages, 3 assertions: 1 passed, 1 failed, in 1.00 s\n"), "{human}");
+        assert!(
+            human.ends_with("1 files, 2 tests, 2 stages, 3 assertions: 1 passed, 1 failed, in 1.00 s\n"),
+            "{human}"
+        );
         assert!(human.contains("FAILED 1-2 (a<b.yaml:3)\n    rule 7 was not \"logged\"\n    | line\n"));
         let json: serde_json::Value = serde_json::from_str(&render(&results(), Format::Json, second, false)).unwrap();
         assert_eq!(json["failed"], 1);

@@ -142,7 +142,9 @@ mod tests {
         assert_eq!(body("a=b&"), "a=b");
         assert_eq!(body("a=b=c"), "a=b%3Dc");
         let json = Input { headers: vec![("content-type".into(), "application/json".into())], ..input() };
-        assert!(sent(&Input { data: "{\"a\": 1}".into(), ..json }).ends_with("\r\nContent-Length: 8\r\n\r\n{\"a\": 1}"));
+        assert!(
+            sent(&Input { data: "{\"a\": 1}".into(), ..json }).ends_with("\r\nContent-Length: 8\r\n\r\n{\"a\": 1}")
+        );
     }
 
     #[test]
