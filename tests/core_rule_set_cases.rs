@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis::authoring::{cases, wire};
+use portcullis::authoring::{Engine, cases, rule_set, run, wire};
 use portcullis::seclang::source::FileLoader;
 
 /// The folder with reference data that is not part of the project; tests say loudly when it is absent.
@@ -45,4 +45,26 @@ fn every_case_file_is_understood() {
     }
     eprintln!("{} files, {tests} tests, {stages} stages", paths.len());
     assert!(tests > 1000);
+}
+
+#[test]
+fn every_case_passes_in_process() {
+    let Some(shared) = shared() else { return };
+    let root = rule_set::core_rule_set(&shared.join("crs"));
+    let (program, warnings) = rule_set::compile(&root, &FileLoader).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(warnings.is_empty(), "{warnings}");
+    let mut paths = Vec::new();
+    files(&shared.join("crs/tests"), &mut paths);
+    paths.sort();
+    let files: Vec<_> = paths.iter().map(|path| cases::load(&FileLoader::open(path).unwrap()).unwrap()).collect();
+    let results = run(&files, 2, &|_| true, &|| Box::new(Engine::new(&program)), &|_| {});
+    let failed: Vec<_> = results
+        .outcomes
+        .iter()
+        .filter(|outcome| !outcome.has_passed())
+        .map(|outcome| format!("{}: {}", outcome.name, outcome.failures.join("; ")))
+        .collect();
+    eprintln!("{} tests, {} assertions", results.tests, results.assertions);
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(results.has_passed());
 }

@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_front_end_answers_before_the_rules() {
-        let program = Program::default();
+        let root = crate::diagnostics::Source::new("a.conf", "SecRuleEngine On\n");
+        let program = super::super::rule_set::compile(&root, &crate::seclang::source::MemoryLoader::new()).unwrap().0;
         let mut engine = Engine::new(&program);
         let ok = engine.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(ok.answer, Answer::Status(200));

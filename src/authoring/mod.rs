@@ -9,6 +9,7 @@ pub mod cases;
 pub mod check;
 pub mod exchange;
 pub mod report;
+pub mod rule_set;
 pub mod run_cases;
 pub mod template;
 pub mod wire;
