@@ -91,3 +91,7 @@ pub const WAF_TX_VARIABLES: usize = 10_000;
 
 /// Most matches of one transaction that are logged. No key; the score goes on counting.
 pub const WAF_MATCHES: usize = 2_000;
+
+/// Longest name of an argument made from JSON: names repeat the keys of all containers around. No key; longer is
+/// REQBODY_ERROR.
+pub const WAF_JSON_NAME_BYTES: usize = 64 * 1024;

@@ -36,8 +36,9 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use body::json::Naming as JsonNames;
 pub use collection::persistent::{CollectionStore, StoredVariable};
-pub use options::{EngineOptions, JsonNames};
+pub use options::EngineOptions;
 pub use program::Program;
 pub use scratch::Scratch;
 pub use trace::{Trace, TraceOutcome, TraceStep, TraceTest};

@@ -1,6 +1,8 @@
 //! What a caller may choose about evaluation. Every fast path has a switch here, so that a test can compare the
 //! verdicts with it on and off.
 
+use super::body::json::Naming;
+
 /// Switches and bounds of compilation and evaluation.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -13,7 +15,7 @@ pub struct EngineOptions {
     /// Write down which rules were visited and what they saw ([`crate::waf::Trace`]); for `explain`, not for traffic.
     pub trace: bool,
     /// How names of JSON leaves are spelled.
-    pub json_names: JsonNames,
+    pub json_names: Naming,
 }
 
 impl EngineOptions {
@@ -30,19 +32,7 @@ impl Default for EngineOptions {
             transformation_cache: true,
             share_operators: true,
             trace: false,
-            json_names: JsonNames::default(),
+            json_names: Naming::default(),
         }
     }
-}
-
-/// The dialects of argument names made from JSON. Exclusion lists depend on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum JsonNames {
-    /// ModSecurity 2: `a.b`, elements of an array share its name, a top-level array is `array`.
-    #[default]
-    ModSecurity2,
-    /// libmodsecurity 3: `json.a.array_0`.
-    ModSecurity3,
-    /// Coraza: `json.a.0`, and the length of an array under its name.
-    Coraza,
 }

@@ -1,12 +1,12 @@
 //! The request body as rules see it: which processor reads it, what its parts become, and what went wrong.
 
 use super::Program;
-use super::Scratch;
-use super::body::{Piece, urlencoded};
+use super::body::{Piece, json, urlencoded};
 use super::collection::arguments::{Argument, Origin};
 use super::collection::{Buffer, Bytes, Span};
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
+use crate::limits;
 
 /// Where the request body lies.
 const BODY: Bytes = Bytes { buffer: Buffer::RequestBody, span: Span { start: 0, len: 0 } };
@@ -77,21 +77,48 @@ impl Transaction {
     }
 
     /// Runs the processor over the body that was read.
-    pub(crate) fn parse_request_body(&mut self, program: &Program, _scratch: &mut Scratch) {
+    pub(crate) fn parse_request_body(&mut self, program: &Program) {
         if !self.wants_request_body() || !(self.body.is_announced || self.body.is_read) {
             return;
         }
         self.body.is_read = true;
+        // Out of the way, so that what is found can be added while the body is read.
         let body = std::mem::take(&mut self.request_body);
-        match self.body.processor.as_slice() {
+        let processor = std::mem::take(&mut self.body.processor);
+        match processor.as_slice() {
+            b"" => {}
             b"URLENCODED" => {
                 self.body.is_request_body_visible = true;
                 self.add_urlencoded(program, &body, BODY, Origin::Body);
             }
-            b"" => self.body.is_request_body_visible = self.control.force_request_body,
-            _ => {}
+            b"JSON" => self.parse_json(program, &body),
+            other => {
+                let mut message = b"Unknown request body processor: ".to_vec();
+                message.extend_from_slice(other);
+                self.body.fail(message);
+            }
         }
+        // Without a processor, or when it failed, the rules can ask for the raw body.
+        let is_raw = processor.is_empty() || self.body.error.is_some();
+        self.body.is_request_body_visible |= is_raw && self.control.force_request_body;
+        self.body.processor = processor;
         self.request_body = body;
+    }
+
+    fn parse_json(&mut self, program: &Program, body: &[u8]) {
+        let limits = json::Limits {
+            depth: program.settings.json_depth_limit as usize,
+            arguments: self.free_arguments(program),
+            name_bytes: limits::WAF_JSON_NAME_BYTES,
+        };
+        let mut sink = |name: Piece<'_>, value: Piece<'_>| {
+            let name = self.keep(name, BODY);
+            let value = self.keep(value, BODY);
+            self.arguments.push(Argument { name, value, origin: Origin::Document });
+        };
+        if let Err(problem) = json::parse(body, program.options.json_names, limits, &mut sink) {
+            self.body.fail(format!("JSON parsing error: {problem}"));
+        }
     }
 
     /// Adds the parameters of a query string or form. `place` is where `text` lies, so that what needs no decoding

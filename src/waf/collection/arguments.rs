@@ -8,8 +8,10 @@ use crate::waf::transaction::Transaction;
 pub(crate) enum Origin {
     /// The query string.
     Query,
-    /// The request body, whatever its format.
+    /// A form in the request body, urlencoded or multipart.
     Body,
+    /// A JSON document or XML; ModSecurity 2 shows these in ARGS only, not in ARGS_POST.
+    Document,
 }
 
 /// One parameter, decoded. A part that stands in the body as it is stays there; others lie in the arena.

@@ -130,3 +130,36 @@ fn the_response() {
         SecAction "id:2,phase:4,pass""#;
     assert_eq!(image.run(&program(rules)).ids(), [2]);
 }
+
+const JSON: &str = "SecAction \"id:90,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n";
+
+#[test]
+fn json_bodies() {
+    let body = r#"{"a":{"b":"c\u0041","d":[1,true,null]},"e":{"f":"x"}}"#;
+    let exchange = Exchange::post("/?q=1", "application/json", body);
+    let rules =
+        format!("{JSON}SecRule ARGS \"@rx ^\" \"id:1,phase:2,pass,msg:'%{{MATCHED_VAR_NAME}}=%{{MATCHED_VAR}}'\"");
+    let messages = exchange.run(&program(&rules)).messages();
+    assert_eq!(messages, ["ARGS:q=1", "ARGS:a.b=cA", "ARGS:a.d.d=1", "ARGS:a.d.d=true", "ARGS:a.d.d=", "ARGS:e.f=x"]);
+    let count = |target: &str| {
+        let rules =
+            format!("{JSON}SecAction \"id:1,phase:2,pass,msg:'-'\"\nSecRule {target} \"@rx ^\" \"id:2,phase:2,pass\"");
+        exchange.run(&program(&rules)).ids().len() - 1
+    };
+    assert_eq!(count("ARGS_POST"), 0);
+    assert_eq!(count("ARGS_GET"), 1);
+    assert_eq!(count("REQUEST_BODY"), 0);
+}
+
+#[test]
+fn json_errors() {
+    let rules =
+        format!("{JSON}SecRule REQBODY_ERROR \"!@eq 0\" \"id:1,phase:2,deny,status:400,msg:'%{{reqbody_error_msg}}'\"");
+    let program = program(&rules);
+    let run = |body: &str| Exchange::post("/", "application/json", body).run(&program);
+    assert_eq!(run("{\"a\":1}").status(), None);
+    let outcome = run("{\"a\":1");
+    assert_eq!(outcome.status(), Some(400));
+    assert_eq!(outcome.messages(), ["JSON parsing error: parse error: premature EOF"]);
+    assert_eq!(run("<a>").status(), Some(400));
+}
