@@ -16,3 +16,5 @@ pub mod wire;
 
 pub use exchange::{Answer, Engine, Exchange, Target};
 pub use run_cases::{Outcome, Results, run};
+//! authoring (being built).
+pub mod json_cases;

@@ -20,6 +20,7 @@ pub mod libinjection;
 mod line;
 mod number;
 mod operate;
+pub mod operator;
 mod options;
 mod program;
 pub mod regex;

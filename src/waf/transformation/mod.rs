@@ -9,6 +9,8 @@
 //!   vectorised look for the first byte that could matter: in practice nearly every value is unchanged.
 //! - No panic, linear time, output at most a small constant times the input.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 mod base64;
 mod bytes;
 mod case;

@@ -1,0 +1,138 @@
+//! `@pm`, `@pmFromFile`, `@pmf`: one of many phrases occurs in the value, whatever its case (ASCII).
+//!
+//! **Arguments.** `@pm`: words separated by white space. `@pmFromFile`: files, relative to the rule file, one phrase per
+//! line, `#` begins a comment line; phrases may hold spaces. Both know the notation of the `content` module.
+//! **Result.** Matches if a phrase is found; TX.0 is the phrase as the rule writes it.
+//! **Example.** `SecRule REQUEST_HEADERS:User-Agent "@pmFromFile scanners.data"`.
+//! *Difference from ModSecurity 2:* its automaton misses some phrases that begin inside another phrase; this one does
+//! not. *Quirk kept:* a line of one single character is not a phrase.
+
+use aho_corasick::{AhoCorasick, MatchKind, StartKind};
+
+use super::error::OperatorError;
+
+/// Compiled phrases.
+#[derive(Debug)]
+pub struct PhraseSet {
+    automaton: AhoCorasick,
+    /// As written, in order.
+    phrases: Vec<Vec<u8>>,
+    /// Indices of `phrases`, sorted by their lower-case form.
+    sorted: Vec<u32>,
+}
+
+impl PhraseSet {
+    /// `@pm`.
+    pub(super) fn from_words(argument: &[u8]) -> Result<Self, OperatorError> {
+        // An escape that the notation does not have makes ModSecurity take the whole argument as it is.
+        let text = super::content::parse(argument).unwrap_or_else(|_| argument.to_vec());
+        let words = text.split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
+        Self::build(words.map(<[u8]>::to_vec).collect())
+    }
+
+    /// `@pmFromFile`, one or more files concatenated.
+    pub(super) fn from_lines(files: &[Vec<u8>]) -> Result<Self, OperatorError> {
+        let mut phrases = Vec::new();
+        for line in files.iter().flat_map(|file| file.split(|byte| *byte == b'\n')) {
+            let text = super::content::parse(line).unwrap_or_else(|_| line.to_vec());
+            let phrase = trim(&text);
+            if phrase.len() > 1 && !phrase.starts_with(b"#") {
+                phrases.push(phrase.to_vec());
+            }
+        }
+        Self::build(phrases)
+    }
+
+    fn build(phrases: Vec<Vec<u8>>) -> Result<Self, OperatorError> {
+        let automaton = AhoCorasick::builder()
+            // Reports the phrase that ends first, as ModSecurity does.
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Unanchored)
+            .ascii_case_insensitive(true)
+            .build(&phrases)
+            .map_err(|_| OperatorError::TooManyPhrases { count: phrases.len() })?;
+        let mut sorted: Vec<u32> = (0..).take(phrases.len()).collect();
+        sorted.sort_by_cached_key(|&index| phrases.get(index as usize).map(|phrase| phrase.to_ascii_lowercase()));
+        Ok(Self { automaton, phrases, sorted })
+    }
+
+    /// The phrases as written, for whoever derives what a match must contain.
+    #[must_use]
+    pub fn phrases(&self) -> &[Vec<u8>] {
+        &self.phrases
+    }
+
+    /// Whether one occurs.
+    #[must_use]
+    pub fn is_match(&self, value: &[u8]) -> bool {
+        self.automaton.is_match(value)
+    }
+
+    /// The text that ModSecurity 2 reports for the phrase that ends first: usually the phrase; where a longer phrase
+    /// was under way when a shorter one inside it ended, the beginning of the longer one.
+    #[must_use]
+    pub fn find(&self, value: &[u8]) -> Option<&[u8]> {
+        let found = self.automaton.find(value)?;
+        let before = value.get(..found.end())?;
+        let longest = self.phrases.iter().map(Vec::len).max().unwrap_or(0).min(before.len());
+        let longer = (found.len() + 1..=longest).rev();
+        let under_way = longer.filter_map(|length| before.get(before.len() - length..)).find_map(|text| self.beginning(text));
+        under_way.or_else(|| self.phrases.get(found.pattern().as_usize()).map(Vec::as_slice))
+    }
+
+    /// The beginning of the first phrase that begins with `text`, in its own case.
+    fn beginning(&self, text: &[u8]) -> Option<&[u8]> {
+        let lower = text.to_ascii_lowercase();
+        let phrase = |index: &u32| self.phrases.get(*index as usize).map_or(&[][..], Vec::as_slice);
+        let start = self.sorted.partition_point(|index| phrase(index).to_ascii_lowercase() < lower);
+        let run = self.sorted.get(start..)?.iter().take_while(|index| {
+            phrase(index).get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
+        });
+        phrase(run.min()?).get(..text.len())
+    }
+}
+
+/// C `isspace`.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+fn trim(text: &[u8]) -> &[u8] {
+    let start = text.iter().take_while(|&&byte| is_space(byte)).count();
+    let end = text.len() - text.iter().rev().take_while(|&&byte| is_space(byte)).count();
+    text.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> PhraseSet {
+        PhraseSet::from_words(text.as_bytes()).expect("few phrases")
+    }
+
+    #[test]
+    fn the_phrase_that_ends_first_is_reported_as_written() {
+        let set = words("Select union ele");
+        assert_eq!(set.find(b"xx UNION SELECT"), Some(&b"union"[..]));
+        // "ele" ends first, but "Sele" was under way.
+        assert_eq!(set.find(b"SELECT"), Some(&b"Sele"[..]));
+        assert_eq!(set.find(b"xele"), Some(&b"ele"[..]));
+        assert_eq!(set.find(b"nothing"), None);
+        assert!(!words("x").is_match(b""));
+    }
+
+    #[test]
+    fn lines_are_trimmed_and_comments_dropped() {
+        let file = b"# words\n  alpha beta \r\n\nx\n#no\n|23|hash\n\\n stays\nlast".to_vec();
+        let set = PhraseSet::from_lines(&[file]).expect("few phrases");
+        let phrases: Vec<_> = set.phrases().iter().map(|phrase| phrase.escape_ascii().to_string()).collect();
+        // A phrase that begins with a number sign is a comment, even one spelled in hexadecimal.
+        assert_eq!(phrases, ["alpha beta", "\\\\n stays", "last"]);
+    }
+
+    #[test]
+    fn no_phrase_matches_nothing() {
+        assert!(!words(" ").is_match(b"abc"));
+    }
+}
