@@ -185,12 +185,7 @@ fn run_transformation(case: &Case, output: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn run_operator(
-    case: &Case,
-    loader: &dyn SourceLoader,
-    file: &Path,
-    regexes: &mut RegexCache,
-) -> Result<(), String> {
+fn run_operator(case: &Case, loader: &dyn SourceLoader, file: &Path, regexes: &mut RegexCache) -> Result<(), String> {
     let argument = case.param.as_deref().unwrap_or_default();
     let operator = match Operator::compile(&case.name, argument.as_bytes(), &CompileContext::new(loader, file)) {
         Ok(operator) => operator,
@@ -278,9 +273,8 @@ fn replace_all(bytes: &mut Vec<u8>, mark: &[u8; 2], digits: usize) {
 /// The first `mark` with that many letters or digits behind it.
 fn find_escape(bytes: &[u8], mark: &[u8; 2], digits: usize) -> Option<Vec<u8>> {
     let length = mark.len() + digits;
-    let is_escape = |window: &&[u8]| {
-        window.starts_with(mark) && window.iter().skip(mark.len()).all(u8::is_ascii_alphanumeric)
-    };
+    let is_escape =
+        |window: &&[u8]| window.starts_with(mark) && window.iter().skip(mark.len()).all(u8::is_ascii_alphanumeric);
     bytes.windows(length).find(is_escape).map(<[u8]>::to_vec)
 }
 

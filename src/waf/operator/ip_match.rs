@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn networks() {
-        let set = NetworkSet::from_list(b"10.0.0.0/8, 10.1.0.0/16,192.168.1.7,2001:db8::/32,0.0.0.0/32").expect("valid");
+        let set =
+            NetworkSet::from_list(b"10.0.0.0/8, 10.1.0.0/16,192.168.1.7,2001:db8::/32,0.0.0.0/32").expect("valid");
         for (address, inside) in [
             ("10.255.255.255", Some(true)),
             ("11.0.0.0", Some(false)),

@@ -356,14 +356,7 @@ impl Operator {
 
     /// Appends what ModSecurity 2 says about a match of `value`, which the rule calls `name`: a sentence or two with full
     /// stop. `argument` as for [`Operator::matches`].
-    pub fn message(
-        &self,
-        argument: Option<&[u8]>,
-        value: &[u8],
-        evidence: &Evidence,
-        name: &[u8],
-        out: &mut Vec<u8>,
-    ) {
+    pub fn message(&self, argument: Option<&[u8]>, value: &[u8], evidence: &Evidence, name: &[u8], out: &mut Vec<u8>) {
         use message::{Quoted, at, offset, quoted};
         match self {
             Self::UnconditionalMatch => out.extend_from_slice(b"Unconditional match in SecAction."),
@@ -458,7 +451,7 @@ fn canonical(name: &str) -> Result<&'static str, OperatorError> {
     use crate::seclang::operator::OPERATORS;
     use crate::seclang::table::Support;
     let is_called = |spelling: &&str| spelling.eq_ignore_ascii_case(name);
-    let row = OPERATORS.iter().find(|row| is_called(&row.name) || row.aliases.iter().any(|alias| is_called(alias)));
+    let row = OPERATORS.iter().find(|row| is_called(&row.name) || row.aliases.iter().any(is_called));
     let row = row.ok_or_else(|| OperatorError::Unknown { name: name.to_owned() })?;
     match row.support {
         Support::Refused(reason) => Err(OperatorError::Refused { name: row.name, reason }),

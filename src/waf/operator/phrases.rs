@@ -76,7 +76,8 @@ impl PhraseSet {
         let before = value.get(..found.end())?;
         let longest = self.phrases.iter().map(Vec::len).max().unwrap_or(0).min(before.len());
         let longer = (found.len() + 1..=longest).rev();
-        let under_way = longer.filter_map(|length| before.get(before.len() - length..)).find_map(|text| self.beginning(text));
+        let under_way =
+            longer.filter_map(|length| before.get(before.len() - length..)).find_map(|text| self.beginning(text));
         under_way.or_else(|| self.phrases.get(found.pattern().as_usize()).map(Vec::as_slice))
     }
 
@@ -85,9 +86,10 @@ impl PhraseSet {
         let lower = text.to_ascii_lowercase();
         let phrase = |index: &u32| self.phrases.get(*index as usize).map_or(&[][..], Vec::as_slice);
         let start = self.sorted.partition_point(|index| phrase(index).to_ascii_lowercase() < lower);
-        let run = self.sorted.get(start..)?.iter().take_while(|index| {
-            phrase(index).get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
-        });
+        let run =
+            self.sorted.get(start..)?.iter().take_while(|index| {
+                phrase(index).get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
+            });
         phrase(run.min()?).get(..text.len())
     }
 }

@@ -31,8 +31,7 @@ impl Bench {
         argument: Option<&[u8]>,
         value: &[u8],
     ) -> (Outcome, Vec<String>, String) {
-        let mut context =
-            OperatorContext { regexes: &mut self.regexes, evidence: &mut self.evidence, captures: true };
+        let mut context = OperatorContext { regexes: &mut self.regexes, evidence: &mut self.evidence, captures: true };
         let outcome = operator.matches(argument, value, &mut context);
         let captures = (0..12).map_while(|index| self.evidence.capture(index, value));
         let captures = captures.map(|text| text.escape_ascii().to_string()).collect();
@@ -60,7 +59,12 @@ fn messages_are_modsecuritys() {
         ("ipMatchF", "networks.data", b"::1", "IPmatchFromFile: \"::1\" matched at ARGS:q."),
         ("validateByteRange", "32-126", b"\t\n", "Found 2 byte(s) in ARGS:q outside range: 32-126."),
         ("validateUrlEncoding", "", b"%g0", "Invalid URL Encoding: Non-hexadecimal digits used at ARGS:q."),
-        ("validateUrlEncoding", "", b"%0", "Invalid URL Encoding: Not enough characters at the end of input at ARGS:q."),
+        (
+            "validateUrlEncoding",
+            "",
+            b"%0",
+            "Invalid URL Encoding: Not enough characters at the end of input at ARGS:q.",
+        ),
         (
             "validateUtf8Encoding",
             "",
@@ -83,7 +87,12 @@ fn captures() {
     for (name, argument, value, captures) in [
         ("rx", "(a)(b)?(c)(d)?", &b"xac"[..], &["ac", "a", "", "c"][..]),
         ("rx", "(a)(b)?", b"xa", &["a", "a"]),
-        ("rx", "(1)(2)(3)(4)(5)(6)(7)(8)(9)(0)(a)", b"1234567890a", &["1234567890a", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+        (
+            "rx",
+            "(1)(2)(3)(4)(5)(6)(7)(8)(9)(0)(a)",
+            b"1234567890a",
+            &["1234567890a", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        ),
         ("pm", "Abc", b"xABC", &["Abc"]),
         ("verifySSN", "(\\d{3})-(\\d{2})-(\\d{4})", b"574-57-8065", &["574-57-8065"; 4]),
         ("rxGlobal", "([ab])", b"a-b", &["a", "a", "b", "b"]),
@@ -200,7 +209,9 @@ fn look_ups() {
     let (outcome, _, message) = bench.ask_compiled(&geo, None, b"1.2.3.4");
     assert_eq!((outcome, message.as_str()), (Outcome::Match, "Geo lookup for \"1.2.3.4\" succeeded at ARGS:q."));
     let variables = bench.evidence.geo.as_ref().expect("found").variables();
-    assert!(variables.contains(&("COUNTRY_CODE", "DE".into())) && variables.contains(&("LATITUDE", "52.500000".into())));
+    assert!(
+        variables.contains(&("COUNTRY_CODE", "DE".into())) && variables.contains(&("LATITUDE", "52.500000".into()))
+    );
     assert_eq!(bench.ask_compiled(&geo, None, b"::1").0, Outcome::NoMatch);
     let rbl = Operator::compile("rbl", b"multi.uribl.com", &context).expect("compiles");
     let (outcome, _, message) = bench.ask_compiled(&rbl, None, b"1.2.3.4");
