@@ -95,6 +95,7 @@ pub const WAF_MATCHES: usize = 2_000;
 /// Longest name of an argument made from JSON: names repeat the keys of all containers around. No key; longer is
 /// REQBODY_ERROR.
 pub const WAF_JSON_NAME_BYTES: usize = 64 * 1024;
+
 /// Most bytes that the candidates of one value may have together in `@verifyCC` and its like: a pattern such as `\d+`
 /// on a long row of digits would otherwise be searched in quadratic time. Counts as `MSC_PCRE_LIMITS_EXCEEDED`.
 pub const VERIFY_SCANNED_BYTES: usize = 4 * 1024 * 1024;

@@ -3,11 +3,13 @@
 //! Nothing here does input or output. In order of flow: [`cases`] reads a case file, [`wire`] makes the bytes of a
 //! request, a [`Target`] sends them (in process that is [`exchange`], with [`backend`] behind it), [`check`] compares
 //! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
+//! [`json_cases`] runs ModSecurity's cases for single operators and transformations.
 
 pub mod backend;
 pub mod cases;
 pub mod check;
 pub mod exchange;
+pub mod json_cases;
 pub mod report;
 pub mod rule_set;
 pub mod run_cases;
@@ -16,5 +18,3 @@ pub mod wire;
 
 pub use exchange::{Answer, Engine, Exchange, Target};
 pub use run_cases::{Outcome, Results, run};
-//! authoring (being built).
-pub mod json_cases;
