@@ -10,10 +10,11 @@
 use super::action::disrupt;
 use super::collection::{Collector, Value, Variable, Wanted, selects};
 use super::line;
-use super::operate::{self, Outcome};
+use super::operate;
+use super::operator::Outcome;
 use super::program::{AllowScope, Program, Rule, RuleIndex, Selector, Target};
 use super::scratch::Scratch;
-use super::settings::EngineMode;
+use super::settings::{AuditEngine, EngineMode};
 use super::trace::TraceOutcome;
 use super::transaction::Transaction;
 use super::{Interruption, Verdict};
@@ -250,8 +251,10 @@ fn test(
     let is_hit = match outcome {
         Outcome::Match => true,
         Outcome::NoMatch => false,
-        Outcome::Exhausted => {
-            transaction.note_exhausted_regex(program);
+        Outcome::Undecided | Outcome::Exhausted => {
+            if outcome == Outcome::Exhausted {
+                transaction.note_exhausted_regex(program);
+            }
             trace_test(program, transaction, value, text, changed, false);
             return false;
         }
@@ -268,11 +271,13 @@ fn test(
         Some(changed) => changed.clone(),
         None => transaction.bytes(program, text, value.bytes).to_vec(),
     };
-    if is_hit && rule.captures {
+    if is_hit {
         let evidence = std::mem::take(&mut scratch.evidence);
-        match &evidence.phrase {
-            Some(phrase) => transaction.set_captures(phrase, &[Some((0, phrase.len()))]),
-            None => transaction.set_captures(&subject, &evidence.captures),
+        if rule.captures {
+            transaction.take_captures(&subject, &evidence);
+        }
+        if let Some(record) = &evidence.geo {
+            transaction.take_geo(record);
         }
         scratch.evidence = evidence;
     }
@@ -280,8 +285,10 @@ fn test(
         return false;
     }
     let name = value_name(program, transaction, value, text);
-    let message = if program.head(rule).logs || transaction.control.audit_engine != super::settings::AuditEngine::Off {
-        operate::message(operator, rule, &name, full_name(rule, program, value, &name), is_hit, &scratch.evidence)
+    let needs_message =
+        !rule.has_link && (program.head(rule).logs || transaction.control.audit_engine != AuditEngine::Off);
+    let message = if needs_message {
+        operate::message(operator, scratch, &subject, &name, full_name(rule, program, value, &name), is_hit)
     } else {
         Vec::new()
     };
@@ -292,7 +299,7 @@ fn test(
         }
     }
     transaction.matched.remember(&name, &subject);
-    if transaction.control.audit_engine != super::settings::AuditEngine::Off {
+    if transaction.control.audit_engine != AuditEngine::Off {
         transaction.audit.note_match(index);
     }
     for action in program.actions(rule) {

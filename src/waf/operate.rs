@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::Program;
 use super::expand::Text;
-use super::line;
-use super::number::atoi;
-use super::program::{Rule, RuleIndex, TxNames};
-use super::regex::{Regex, RegexOptions};
+use super::operator::{
+    CompileContext, Operator, OperatorContext, OperatorError, Outcome, has_macro, required_message,
+};
+use super::options::EngineOptions;
+use super::program::{RuleIndex, TxNames};
+use super::regex::{Regex, RegexError, RegexOptions};
 use super::scratch::Scratch;
 use super::transaction::Transaction;
 use crate::seclang::SourceLoader;
@@ -18,41 +20,15 @@ pub(crate) struct CompiledOperator {
     pub(crate) name: &'static str,
     /// As written.
     pub(crate) argument: Box<[u8]>,
+    /// When macros have to be replaced first.
     text: Option<Text>,
-    kind: Kind,
-}
-
-/// What an operator found in a value.
-#[derive(Debug, Default)]
-pub(crate) struct Evidence {
-    /// Groups of a pattern, as ranges of the value.
-    pub(crate) captures: Vec<Option<(usize, usize)>>,
-    /// What is captured when it is not a part of the value: a phrase, a fingerprint.
-    pub(crate) phrase: Option<Vec<u8>>,
-}
-
-/// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Match,
-    NoMatch,
-    /// A pattern ran out of its budget: not a match, and noted.
-    Exhausted,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Rx(Regex),
-    Pm(aho_corasick::AhoCorasick),
-    Text,
-    Always,
-    Never,
+    pub(crate) operator: Operator,
 }
 
 /// A pattern of the rule language outside of operators.
-pub(crate) fn pattern(pattern: &[u8], ignore_case: bool) -> Result<Regex, String> {
+pub(crate) fn pattern(pattern: &[u8], ignore_case: bool) -> Result<Regex, RegexError> {
     let options = RegexOptions { is_case_insensitive: ignore_case, ..RegexOptions::default() };
-    Regex::compile(pattern, options).map_err(|problem| problem.to_string())
+    Regex::compile(pattern, options)
 }
 
 impl CompiledOperator {
@@ -62,39 +38,37 @@ impl CompiledOperator {
         argument: &[u8],
         file: &Path,
         loader: &dyn SourceLoader,
+        options: &EngineOptions,
         names: &mut TxNames,
-    ) -> Result<Self, String> {
-        let kind = match name {
-            "rx" => Kind::Rx(pattern(argument, false)?),
-            "pm" => Kind::Pm(words(argument.split(u8::is_ascii_whitespace))?),
-            "pmFromFile" => {
-                let text = loader.read(file, &String::from_utf8_lossy(argument)).map_err(|e| e.to_string())?;
-                let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
-                Kind::Pm(words(lines.filter(|l| !l.starts_with(b"#")))?)
-            }
-            "unconditionalMatch" => Kind::Always,
-            "noMatch" => Kind::Never,
-            _ => Kind::Text,
+    ) -> Result<Self, OperatorError> {
+        let context = CompileContext {
+            geo: options.geo.clone(),
+            block_list: options.block_list.clone(),
+            http_bl_key: options.http_bl_key.clone(),
+            ..CompileContext::new(loader, file)
         };
-        let text = Text::parse(argument, names);
-        let text = text.literal().is_none().then_some(text);
-        Ok(Self { name, argument: argument.into(), text, kind })
+        let operator = Operator::compile(name, argument, &context)?;
+        let text = (operator.expands_macros() && has_macro(argument)).then(|| Text::parse(argument, names));
+        Ok(Self { name, argument: argument.into(), text, operator })
     }
 
     /// In the place of one that could not be compiled.
     pub(crate) fn nothing() -> Self {
-        Self { name: "noMatch", argument: Box::default(), text: None, kind: Kind::Never }
+        Self { name: "noMatch", argument: Box::default(), text: None, operator: Operator::NoMatch }
+    }
+
+    /// The argument with its macros replaced, when it has any; in `scratch.argument`.
+    fn expand(&self, program: &Program, transaction: &Transaction, scratch: &mut Scratch, rule: RuleIndex) {
+        if let Some(text) = &self.text {
+            let mut argument = std::mem::take(&mut scratch.argument);
+            argument.clear();
+            text.expand(program, transaction, scratch, Some(rule), &mut argument);
+            scratch.argument = argument;
+        }
     }
 }
 
-fn words<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<aho_corasick::AhoCorasick, String> {
-    aho_corasick::AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .build(words.filter(|w| !w.is_empty()))
-        .map_err(|e| e.to_string())
-}
-
-/// Puts a value to an operator.
+/// Puts a value to an operator. What it finds is in `scratch.evidence`.
 pub(crate) fn test(
     operator: &CompiledOperator,
     program: &Program,
@@ -104,91 +78,28 @@ pub(crate) fn test(
     captures: bool,
     value: &[u8],
 ) -> Outcome {
-    scratch.evidence.captures.clear();
-    scratch.evidence.phrase = None;
-    let mut expanded = Vec::new();
-    let argument = match &operator.text {
-        Some(text) => {
-            text.expand(program, transaction, scratch, Some(rule), &mut expanded);
-            &expanded[..]
-        }
-        None => &operator.argument,
-    };
-    let is_match = match &operator.kind {
-        Kind::Always => true,
-        Kind::Never => false,
-        Kind::Rx(regex) if captures => match regex.captures(&mut scratch.caches.cache, value, &mut scratch.captures) {
-            Ok(true) => {
-                let groups = (0..scratch.captures.len()).map(|group| scratch.captures.span(group));
-                scratch.evidence.captures.extend(groups.take(10));
-                while scratch.evidence.captures.last() == Some(&None) {
-                    scratch.evidence.captures.pop();
-                }
-                true
-            }
-            Ok(false) => false,
-            Err(_) => return Outcome::Exhausted,
-        },
-        Kind::Rx(regex) => match regex.is_match(&mut scratch.caches.cache, value) {
-            Ok(is_match) => is_match,
-            Err(_) => return Outcome::Exhausted,
-        },
-        Kind::Pm(set) => match set.find(value) {
-            Some(found) => {
-                scratch.evidence.phrase = value.get(found.range()).map(<[u8]>::to_vec);
-                true
-            }
-            None => false,
-        },
-        Kind::Text => {
-            let contains = |hay: &[u8], needle: &[u8]| memchr::memmem::find(hay, needle).is_some();
-            match operator.name {
-                "eq" => atoi(value) == atoi(argument),
-                "ge" => atoi(value) >= atoi(argument),
-                "gt" => atoi(value) > atoi(argument),
-                "le" => atoi(value) <= atoi(argument),
-                "lt" => atoi(value) < atoi(argument),
-                "streq" => value == argument,
-                "contains" | "strmatch" => contains(value, argument),
-                "within" => value.is_empty() || contains(argument, value),
-                "beginsWith" => value.starts_with(argument),
-                "endsWith" => value.ends_with(argument),
-                _ => false,
-            }
-        }
-    };
-    if is_match { Outcome::Match } else { Outcome::NoMatch }
+    operator.expand(program, transaction, scratch, rule);
+    let argument = operator.text.as_ref().map(|_| &scratch.argument[..]);
+    let mut context =
+        OperatorContext { regexes: &mut scratch.caches.cache, evidence: &mut scratch.evidence, captures };
+    operator.operator.matches(argument, value, &mut context)
 }
 
-/// What the operator says of a match: `Pattern match "…" at ARGS:q.`
+/// What the operator says of a match: `Pattern match "…" at ARGS:q.` To be called right after [`test`].
 pub(crate) fn message(
     operator: &CompiledOperator,
-    _rule: &Rule,
+    scratch: &Scratch,
+    value: &[u8],
     name: &[u8],
     full_name: &[u8],
     is_hit: bool,
-    evidence: &Evidence,
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    if !is_hit {
-        out.extend_from_slice(b"Match of \"");
-        out.extend_from_slice(operator.name.as_bytes());
-        out.push(b' ');
-        line::argument(&operator.argument, &mut out);
-        out.extend_from_slice(b"\" against \"");
-        line::escape(full_name, &mut out);
-        out.extend_from_slice(b"\" required.");
-        return out;
+    if is_hit {
+        let argument = operator.text.as_ref().map(|_| &scratch.argument[..]);
+        operator.operator.message(argument, value, &scratch.evidence, name, &mut out);
+    } else {
+        required_message(operator.name, &operator.argument, full_name, &mut out);
     }
-    let (before, quoted): (&[u8], &[u8]) = match operator.name {
-        "unconditionalMatch" => return b"Unconditional match in SecAction.".to_vec(),
-        "pm" | "pmFromFile" => (b"Matched phrase \"", evidence.phrase.as_deref().unwrap_or_default()),
-        _ => (b"Pattern match \"", &operator.argument),
-    };
-    out.extend_from_slice(before);
-    line::argument(quoted, &mut out);
-    out.extend_from_slice(b"\" at ");
-    out.extend_from_slice(name);
-    out.push(b'.');
     out
 }

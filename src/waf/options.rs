@@ -1,7 +1,10 @@
 //! What a caller may choose about evaluation. Every fast path has a switch here, so that a test can compare the
 //! verdicts with it on and off.
 
+use std::sync::Arc;
+
 use super::body::json::Naming;
+use super::operator::{BlockList, GeoDatabase};
 
 /// Switches and bounds of compilation and evaluation.
 #[derive(Debug, Clone)]
@@ -16,6 +19,12 @@ pub struct EngineOptions {
     pub trace: bool,
     /// How names of JSON leaves are spelled.
     pub json_names: Naming,
+    /// Database of `@geoLookup` (SecGeoLookupDb), opened by whoever loads the rules.
+    pub geo: Option<Arc<dyn GeoDatabase>>,
+    /// Answers of name servers for `@rbl`.
+    pub block_list: Option<Arc<dyn BlockList>>,
+    /// Key for the http:BL list of `@rbl` (SecHttpBlKey).
+    pub http_bl_key: Option<Arc<str>>,
 }
 
 impl EngineOptions {
@@ -33,6 +42,9 @@ impl Default for EngineOptions {
             share_operators: true,
             trace: false,
             json_names: Naming::default(),
+            geo: None,
+            block_list: None,
+            http_bl_key: None,
         }
     }
 }

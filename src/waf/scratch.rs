@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::collection::Value;
 use super::collection::persistent::CollectionStore;
-use super::operate::Evidence;
-use super::regex::{Captures, Regex, RegexCache};
+use super::operator::Evidence;
+use super::regex::{Regex, RegexCache};
 
 /// One per worker thread.
 #[derive(Debug, Default)]
@@ -23,8 +23,6 @@ pub struct Scratch {
     /// Values and bytes of macros.
     pub(crate) macro_values: Vec<Value>,
     pub(crate) macro_text: Vec<u8>,
-    /// Groups of a pattern.
-    pub(crate) captures: Captures,
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
     /// Working memory of regular expressions.

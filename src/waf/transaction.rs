@@ -342,6 +342,15 @@ impl Transaction {
         self.set_tx(super::collection::tx::TxName::of(b"MSC_PCRE_LIMITS_EXCEEDED", &program.tx_names), b"1");
     }
 
+    /// GEO becomes what a look-up found.
+    pub(crate) fn take_geo(&mut self, record: &super::operator::GeoRecord) {
+        self.geo.clear();
+        for (name, value) in record.variables() {
+            let pair = (self.store(name.as_bytes()), self.store(value.as_bytes()));
+            self.geo.push(pair);
+        }
+    }
+
     fn store_text(&mut self, text: impl std::fmt::Display) -> Span {
         self.store(text.to_string().as_bytes())
     }

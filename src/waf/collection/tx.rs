@@ -6,6 +6,7 @@
 
 use super::{Buffer, Bytes, Collector, Span, Value, Variable, Wanted, selects};
 use crate::limits;
+use crate::waf::operator::Evidence;
 use crate::waf::program::{TxNames, TxSlot};
 use crate::waf::transaction::Transaction;
 
@@ -127,11 +128,21 @@ impl Transaction {
         }
     }
 
-    /// Sets TX.0 to TX.9 from the stretches of `value` that took part in a match; the rest is removed.
-    pub(crate) fn set_captures(&mut self, value: &[u8], captures: &[Option<(usize, usize)>]) {
+    /// Sets TX.0 to TX.9 from what an operator found in `value`; the rest is removed.
+    pub(crate) fn take_captures(&mut self, value: &[u8], evidence: &Evidence) {
+        if let Some(phrase) = &evidence.phrase {
+            self.set_tx(TxName::Slot(TxSlot(0)), phrase);
+            if !evidence.keeps_others {
+                (1..10).for_each(|index| self.tx.clear_slot(TxSlot(index)));
+            }
+            return;
+        }
+        if evidence.captures.is_empty() && evidence.keeps_others {
+            return;
+        }
         for index in 0..10 {
             let slot = TxSlot(index as u32);
-            match captures.get(index) {
+            match evidence.captures.get(index) {
                 // A group that did not take part is empty when a later one did.
                 Some(range) => {
                     let text = range.and_then(|(start, end)| value.get(start..end)).unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::waf::action::Action;
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
 use crate::waf::operate::CompiledOperator;
+use crate::waf::operator::Operator;
 use crate::waf::program::{Disposition, Head, OperatorId, Rule, Selector, Target};
 
 /// The tables that rules refer to.
@@ -164,7 +165,14 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
             return *shared;
         }
     }
-    let operator = match CompiledOperator::compile(name, argument, path, compiler.loader, &mut compiler.tx_names) {
+    let operator = match CompiledOperator::compile(
+        name,
+        argument,
+        path,
+        compiler.loader,
+        compiler.options,
+        &mut compiler.tx_names,
+    ) {
         Ok(operator) => operator,
         Err(problem) => {
             let location = link.condition.as_ref().map_or(&link.location, |condition| &condition.operator.location);
@@ -173,8 +181,20 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
             CompiledOperator::nothing()
         }
     };
+    if let Some(lacks) = lacks(&operator) {
+        compiler.warn(&link.location, Some(id), lacks);
+    }
     let operator_id = OperatorId(compiler.operators.len() as u32);
     compiler.operators.push(operator);
     compiler.operator_ids.insert(key, operator_id);
     operator_id
+}
+
+/// What an operator needs and was not given, so that it never matches.
+fn lacks(operator: &CompiledOperator) -> Option<&'static str> {
+    match &operator.operator {
+        Operator::GeoLookup(None) => Some("@geoLookup never matches: no database is loaded"),
+        Operator::Rbl(_, None, _) => Some("@rbl never matches: no name servers are asked"),
+        _ => None,
+    }
 }
