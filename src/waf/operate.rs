@@ -4,9 +4,7 @@ use std::path::Path;
 
 use super::Program;
 use super::expand::Text;
-use super::operator::{
-    CompileContext, Operator, OperatorContext, OperatorError, Outcome, has_macro, required_message,
-};
+use super::operator::{CompileContext, Operator, OperatorContext, OperatorError, Outcome, has_macro, required_message};
 use super::options::EngineOptions;
 use super::program::{RuleIndex, TxNames};
 use super::regex::{Regex, RegexError, RegexOptions};
@@ -80,8 +78,7 @@ pub(crate) fn test(
 ) -> Outcome {
     operator.expand(program, transaction, scratch, rule);
     let argument = operator.text.as_ref().map(|_| &scratch.argument[..]);
-    let mut context =
-        OperatorContext { regexes: &mut scratch.caches.cache, evidence: &mut scratch.evidence, captures };
+    let mut context = OperatorContext { regexes: &mut scratch.caches.cache, evidence: &mut scratch.evidence, captures };
     operator.operator.matches(argument, value, &mut context)
 }
 

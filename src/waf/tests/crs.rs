@@ -29,6 +29,9 @@ fn core_rule_set(settings: &str) -> Option<Program> {
     Some(program)
 }
 
+/// Behind the test setup, which asks for paranoia 4.
+const PARANOIA_1: &str = "SecAction \"id:900998,phase:1,nolog,pass,setvar:tx.blocking_paranoia_level=1\"";
+
 fn browser(exchange: Exchange) -> Exchange {
     exchange
         .header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
@@ -40,7 +43,7 @@ fn browser(exchange: Exchange) -> Exchange {
 
 #[test]
 fn attacks_are_found_and_ordinary_requests_are_not() {
-    let Some(program) = core_rule_set("SecRuleEngine DetectionOnly") else { return };
+    let Some(program) = core_rule_set(PARANOIA_1) else { return };
     assert!(program.rule_count() > 690, "{}", program.rule_count());
     let clean = [
         browser(Exchange::get("/")),
@@ -73,9 +76,8 @@ fn attacks_are_found_and_ordinary_requests_are_not() {
 
 #[test]
 fn prevention_blocks() {
-    let settings = "SecRuleEngine On\nSecRuleRemoveById 900005\n\
-                    SecAction \"id:900998,phase:1,nolog,pass,setvar:tx.blocking_paranoia_level=1\"";
-    let Some(program) = core_rule_set(settings) else { return };
+    let settings = format!("SecRuleEngine On\nSecRuleRemoveById 900005\n{PARANOIA_1}");
+    let Some(program) = core_rule_set(&settings) else { return };
     let attack = browser(Exchange::get("/?x=<script>alert(1)</script>"));
     let outcome = attack.run(&program);
     assert_eq!(outcome.ids().last(), Some(&980170));
