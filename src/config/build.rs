@@ -248,7 +248,7 @@ impl Builder<'_> {
             }
             for (index, pair) in list.value.into_iter().enumerate() {
                 if let Some(place) = &pair.certificate.0 {
-                    let name = format!("listener `{listener}`: tls.certificates[{index}]");
+                    let name = format!("listener `{listener}`: tls: certificates[{index}]");
                     self.places.add(name, &place.location);
                 }
                 match self.key_pair(pair) {
@@ -262,6 +262,9 @@ impl Builder<'_> {
         let client_certificate = match raw.client_certificate {
             None => ClientCertificatePolicy::None,
             Some(raw) => {
+                if let Some(roots) = &raw.roots.0 {
+                    self.places.add(format!("listener `{listener}`: tls: client_certificate"), &roots.location);
+                }
                 let roots = raw.roots.0.map(|path| self.file(&path));
                 match (raw.mode.0?, roots?) {
                     (RawClientCertificateMode::Optional, roots) => ClientCertificatePolicy::Optional(roots),
@@ -384,11 +387,11 @@ impl Builder<'_> {
         self.places.add(format!("pool `{pool}`: tls"), &raw.location);
         let raw = raw.value;
         if let Some(roots) = &raw.roots {
-            self.places.add(format!("pool `{pool}`: tls.roots"), &roots.location);
+            self.places.add(format!("pool `{pool}`: tls: roots"), &roots.location);
         }
         let certificate = raw.client_certificate.as_ref().and_then(|pair| pair.certificate.0.as_ref());
         if let Some(certificate) = certificate {
-            self.places.add(format!("pool `{pool}`: tls.client_certificate"), &certificate.location);
+            self.places.add(format!("pool `{pool}`: tls: client_certificate"), &certificate.location);
         }
         let is_unverified = raw.insecure_skip_verify.as_ref().is_some_and(|skip| skip.value);
         if let Some(skip) = raw.insecure_skip_verify.as_ref().filter(|skip| skip.value) {

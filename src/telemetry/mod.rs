@@ -19,4 +19,5 @@ mod rule_messages;
 pub use metrics::{Counter, Gauge, Histogram};
 pub use record::{AccessRecord, Action, FaultRecord, TlsRecord, WafRecord, WafVerdict};
 pub use recorder::{Recorder, RecorderError};
+pub(crate) use registry::Exposition;
 pub use registry::{ListenerMetrics, Metrics, PoolMetrics, RequestHandles, RequestMetrics};
