@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::cache::{Host, Name};
@@ -32,6 +33,8 @@ pub struct DnsFailure {
 pub struct Resolver {
     names: Mutex<HashMap<String, Weak<Name>>>,
     system: Mutex<Option<System>>,
+    /// Asked instead of those in `/etc/resolv.conf`.
+    name_server: Option<SocketAddr>,
 }
 
 /// The system's resolver as configured at some time.
@@ -45,6 +48,11 @@ impl Resolver {
     /// Reads the system's configuration when the first name is looked up.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Asks this name server (over UDP) instead of the system's.
+    pub fn with_name_server(address: SocketAddr) -> Self {
+        Self { name_server: Some(address), ..Self::default() }
     }
 
     /// A host of the configuration. Equal names share what is known about them.
@@ -78,24 +86,25 @@ impl Resolver {
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
     }
 
-    /// Keeps every name in use current until `shutdown` is done.
-    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+    /// Keeps every name in use current until `shutdown` is done. Names are looked up side by side: a name server that
+    /// does not answer for one must not make the others stale.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
+        let mut lookups = JoinSet::new();
         loop {
             let now = Instant::now();
-            let mut next = now + LONGEST_REST;
             for name in self.in_use() {
-                match name.due() {
-                    Some(due) if due > now => next = next.min(due),
-                    _ => {
-                        self.refresh(&name).await;
-                        next = next.min(name.due().unwrap_or(next));
-                    }
+                if name.due().is_none_or(|due| due <= now) && name.lookup.try_lock().is_ok() {
+                    let resolver = Arc::clone(&self);
+                    lookups.spawn(async move { resolver.refresh(&name).await });
                 }
             }
+            while lookups.try_join_next().is_some() {}
+            let dues = self.in_use().into_iter().filter_map(|name| name.due());
+            let next = dues.filter(|due| *due > now).min().unwrap_or(now + LONGEST_REST);
             tokio::select! {
                 () = &mut shutdown => return,
-                () = sleep_until(next.max(now + SHORTEST_REST)) => {}
+                () = sleep_until(next.clamp(now + SHORTEST_REST, now + LONGEST_REST)) => {}
             }
         }
     }
@@ -146,10 +155,20 @@ impl Resolver {
         {
             return Ok(Arc::clone(&system.resolver));
         }
-        // Without a resolv.conf (a bare container) the hosts file and localhost still work.
-        let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
-            TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
-        });
+        let mut builder = match self.name_server {
+            Some(address) => {
+                let mut connection = ConnectionConfig::udp();
+                connection.port = address.port();
+                let server = NameServerConfig::new(address.ip(), true, vec![connection]);
+                let configuration = ResolverConfig::from_name_servers(vec![server]);
+                TokioResolver::builder_with_config(configuration, TokioRuntimeProvider::default())
+            }
+            // Without a resolv.conf (a bare container) the hosts file and localhost still work.
+            None => TokioResolver::builder_tokio().unwrap_or_else(|_| {
+                let nobody = ResolverConfig::from_name_servers(Vec::new());
+                TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
+            }),
+        };
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         // We keep what we learn ourselves; hickory's cache would only hide changes.
@@ -176,12 +195,16 @@ const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// Addresses kept of one name.
 const MOST_ADDRESSES: usize = 16;
 
-/// The background task looks at all names at least this often, and never more often than [`SHORTEST_REST`].
+/// The background task looks at all names at least this often, so that new ones are found soon.
 const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// And never more often than this.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[tokio::test]
@@ -193,6 +216,79 @@ mod tests {
         let localhost = resolver.host("LOCALHOST");
         let addresses = resolver.addresses(&localhost, 80).await.expect("localhost");
         assert!(addresses.contains(&"127.0.0.1:80".parse().unwrap()), "{addresses:?}");
+    }
+
+    /// A name server that gives every name the address in `answer`, or says that there is no such name.
+    async fn name_server(answer: Arc<Mutex<Option<[u8; 4]>>>, queries: Arc<AtomicUsize>) -> SocketAddr {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+        tokio::spawn(async move {
+            let mut query = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut query).await {
+                queries.fetch_add(1, Ordering::Relaxed);
+                let question_end = 12 + query[12..length].iter().position(|byte| *byte == 0).unwrap() + 5;
+                let wants_v4 = query[question_end - 3] == 1;
+                let found = *answer.lock().unwrap();
+                let mut response = query[..question_end].to_vec();
+                response[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]);
+                match found {
+                    None => response[3] |= 3,
+                    Some(_) if !wants_v4 => {}
+                    Some(address) => {
+                        response[7] = 1;
+                        response.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                        response.extend(address);
+                    }
+                }
+                socket.send_to(&response, from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_name_is_asked_for_once_and_survives_its_name_server() {
+        let answer = Arc::new(Mutex::new(Some([10, 1, 2, 3])));
+        let queries = Arc::new(AtomicUsize::new(0));
+        let server = name_server(answer.clone(), queries.clone()).await;
+        let resolver = Resolver::with_name_server(server);
+        let host = resolver.host("backend.example.");
+        let expected: Vec<SocketAddr> = vec!["10.1.2.3:443".parse().unwrap()];
+        let (first, second) = tokio::join!(resolver.addresses(&host, 443), resolver.addresses(&host, 443));
+        assert_eq!((first.as_ref(), second.as_ref()), (Ok(&expected), Ok(&expected)));
+        assert_eq!(queries.load(Ordering::Relaxed), 2, "one for each family");
+        let Host::Name(name) = &host else { panic!("a name") };
+        let rest = name.due().unwrap().saturating_duration_since(Instant::now());
+        assert!(rest > Duration::from_secs(55) && rest <= Duration::from_secs(60), "{rest:?}");
+
+        *answer.lock().unwrap() = None;
+        resolver.refresh(name).await;
+        assert_eq!(resolver.addresses(&host, 443).await, Ok(expected), "the last good answer stays");
+        *answer.lock().unwrap() = Some([10, 9, 9, 9]);
+        resolver.refresh(name).await;
+        assert_eq!(resolver.addresses(&host, 443).await, Ok(vec!["10.9.9.9:443".parse().unwrap()]));
+
+        *answer.lock().unwrap() = None;
+        let unknown = resolver.host("unknown.example.");
+        let failure = resolver.addresses(&unknown, 443).await.unwrap_err();
+        assert_eq!(failure.to_string(), "cannot resolve `unknown.example.`: no such name");
+    }
+
+    #[tokio::test]
+    async fn the_background_task_finds_new_names_and_ends_when_told() {
+        let queries = Arc::new(AtomicUsize::new(0));
+        let server = name_server(Arc::new(Mutex::new(Some([10, 0, 0, 7]))), queries).await;
+        let resolver = Arc::new(Resolver::with_name_server(server));
+        let host = resolver.host("a.example.");
+        let Host::Name(name) = &host else { panic!("a name") };
+        let found = async {
+            while name.addresses().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let run = Arc::clone(&resolver).run(found);
+        tokio::time::timeout(Duration::from_secs(20), run).await.expect("found in the background");
     }
 
     #[tokio::test]

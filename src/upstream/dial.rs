@@ -204,8 +204,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Co
     let mut waiting = addresses.iter().take(ADDRESSES);
     let mut running: Vec<Attempt<'_>> = Vec::new();
     let mut failures: Vec<ConnectFailure> = Vec::new();
-    loop {
-        let Some(address) = waiting.next() else { break };
+    while let Some(address) = waiting.next() {
         running.push(Box::pin(connect_one(*address)));
         let head_start = sleep_until(Instant::now() + HEAD_START);
         tokio::pin!(head_start);

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::balance::BackendIndex;
@@ -107,30 +108,37 @@ impl fmt::Display for HealthChange {
 impl Upstreams {
     /// Probes every backend of every pool that has a probe, and keeps names current, until `shutdown` is done. `tell`
     /// hears of every change of health.
+    ///
+    /// Run it beside the snapshot that these pools belong to, and end it when the next snapshot's has begun; results
+    /// are remembered by the backends, not by this task.
     pub async fn run_probes(
         self: Arc<Self>,
         shutdown: impl Future<Output = ()> + Send,
-        tell: impl Fn(HealthChange) + Send + Sync,
+        tell: impl Fn(HealthChange) + Send + Sync + 'static,
     ) {
-        let mut probers: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
+        let tell = Arc::new(tell);
+        // One task for each backend, so that a thousand of them cost a thousand wake-ups and not a million; all of them
+        // end with this set.
+        let mut probers = JoinSet::new();
         for pool in self.pools() {
-            if let Some(probe) = &pool.settings.probe {
+            if pool.settings.probe.is_some() {
                 for at in 0..pool.backends.len() {
                     let index = BackendIndex(u16::try_from(at).unwrap_or(u16::MAX));
-                    probers.push(Box::pin(prober(pool, probe, index, &tell)));
+                    probers.spawn(prober(Arc::clone(pool), index, Arc::clone(&tell)));
                 }
             }
         }
-        probers.push(Box::pin(self.resolver().run(std::future::pending())));
+        let names = Arc::clone(self.resolver()).run(std::future::pending());
         tokio::select! {
             () = shutdown => {}
-            () = all(probers) => {}
+            () = names => {}
         }
     }
 }
 
 /// Probes one backend for ever.
-async fn prober(pool: &Pool, probe: &Probe, index: BackendIndex, tell: &(impl Fn(HealthChange) + Send + Sync)) {
+async fn prober(pool: Arc<Pool>, index: BackendIndex, tell: Arc<impl Fn(HealthChange)>) {
+    let Some(probe) = &pool.settings.probe else { return };
     let Some(backend) = pool.backend(index) else { return };
     // A backend that was probed before a reload keeps its rhythm; a new one is probed at once.
     let probed_at = backend.state.tracking().probed_at;
@@ -138,7 +146,7 @@ async fn prober(pool: &Pool, probe: &Probe, index: BackendIndex, tell: &(impl Fn
     loop {
         sleep_until(next).await;
         let start = Instant::now();
-        let outcome = Box::pin(probe_once(pool, probe, index)).await;
+        let outcome = Box::pin(probe_once(&pool, probe, index)).await;
         let report = ProbeReport { at: SystemTime::now(), took: start.elapsed(), outcome };
         if let Some(health) = pool.observe_probe(index, report.clone(), start) {
             let (pool, backend) = (pool.settings.name.clone(), backend.name().to_owned());
@@ -178,8 +186,11 @@ pub(super) async fn probe_once(pool: &Pool, probe: &Probe, index: BackendIndex) 
 struct ProbeResponse {
     head: hyper::StatusCode,
     body: hyper::body::Incoming,
-    connection: Option<Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>>,
+    connection: Option<Driver>,
 }
+
+/// Moves the bytes of one HTTP/1 exchange; polled beside it, so that a probe is a single task.
+type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
 
 async fn send(dialed: Dialed, probe: &Probe, host: &str, deadline: Instant) -> Result<ProbeResponse, ProbeFailure> {
     let failed = |error: hyper::Error| of_hyper(&error);
@@ -201,7 +212,7 @@ async fn send(dialed: Dialed, probe: &Probe, host: &str, deadline: Instant) -> R
     }
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(dialed.stream)).await.map_err(failed)?;
-    let mut connection: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
+    let mut connection: Driver = Box::pin(connection);
     let mut answer = Box::pin(sender.send_request(request));
     let response = tokio::select! {
         biased;
@@ -292,15 +303,6 @@ fn seed(at: Instant, index: BackendIndex) -> u64 {
         static STATE: RandomState = RandomState::new();
     }
     STATE.with(|state| state.hash_one((at.into_std(), index)))
-}
-
-/// Completes when all of them have.
-async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>>) {
-    std::future::poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
 }
 
 /// How much of a body is looked at; Application Gateway reads 4,090 characters.
