@@ -4,6 +4,8 @@
 //! [`authority`]. A problem is a [`CertificateError`] that names the file and what to do; [`load`] turns all of them
 //! into diagnostics at once.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 pub mod authority;
 pub mod load;
 

@@ -5,6 +5,8 @@
 //! resolving keeps its last good addresses: a DNS outage must not become an outage of backends that still answer.
 //! Address literals never reach the resolver.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 mod cache;
 mod resolver;
 

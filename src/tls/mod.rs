@@ -11,6 +11,8 @@
 //! replays). Configurations are built when a snapshot is and never change; a changed certificate file takes effect with
 //! the next snapshot.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 pub mod client;
 pub mod server;
 pub mod ticket;

@@ -41,19 +41,25 @@ impl Rotation {
     /// exceed [`PERIOD`]; everyone keeps at least one turn.
     pub fn new(candidates: Vec<Candidate>) -> Self {
         let weights = reduced(&candidates);
+        let Some(first) = weights.first() else { return Self::default() };
+        if weights.iter().all(|weight| weight == first) {
+            // The usual case, and the one that large pools are in.
+            let turns = candidates.iter().map(|candidate| candidate.index).collect();
+            return Self { candidates, turns };
+        }
         let period: i64 = weights.iter().sum();
-        let mut running = vec![0_i64; weights.len()];
-        let mut turns = Vec::with_capacity(period as usize);
+        let mut running: Vec<(i64, i64, BackendIndex)> =
+            weights.iter().zip(&candidates).map(|(weight, candidate)| (0, *weight, candidate.index)).collect();
+        let mut turns = Vec::new();
         for _ in 0..period {
-            let mut best = 0;
-            for (at, weight) in weights.iter().enumerate() {
-                running[at] += weight;
-                if running[at] > running[best] {
-                    best = at;
-                }
+            for (credit, weight, _) in &mut running {
+                *credit += *weight;
             }
-            running[best] -= period;
-            turns.push(candidates[best].index);
+            // Of equal credits the first: `max_by_key` gives the last of the reversed order.
+            if let Some((credit, _, index)) = running.iter_mut().rev().max_by_key(|(credit, _, _)| *credit) {
+                *credit -= period;
+                turns.push(*index);
+            }
         }
         Self { candidates, turns }
     }
@@ -67,7 +73,8 @@ impl Rotation {
     pub fn in_turn(&self, turn: u64, accept: impl Fn(BackendIndex) -> bool) -> Option<BackendIndex> {
         let period = self.turns.len();
         let start = usize::try_from(turn.checked_rem(period as u64)?).ok()?;
-        self.turns.iter().cycle().skip(start).take(period).copied().find(|index| accept(*index))
+        let (before, from_start) = self.turns.split_at_checked(start)?;
+        from_start.iter().chain(before).copied().find(|index| accept(*index))
     }
 
     /// The less loaded of two different candidates chosen at random (the power of two choices): load is requests

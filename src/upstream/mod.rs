@@ -22,6 +22,8 @@
 //! lease.succeeded();  worker.idle.put(connection);                     // or lease.failed(kind), connection dropped
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 pub mod balance;
 pub mod health;
 pub mod outlier;
@@ -40,6 +42,8 @@ mod probe;
 #[cfg(feature = "gateway")]
 mod upstreams;
 
+#[cfg(all(test, feature = "gateway"))]
+mod simulation;
 #[cfg(test)]
 mod tests_random;
 

@@ -70,6 +70,7 @@ impl Upstreams {
     /// # Panics
     ///
     /// When `id` is of another configuration: ids and pools are built together.
+    #[expect(clippy::indexing_slicing, reason = "`config::build` makes ids and pools together")]
     pub fn pool(&self, id: PoolId) -> &Arc<Pool> {
         &self.pools[usize::from(id.0)]
     }
