@@ -102,3 +102,10 @@ pub const VERIFY_SCANNED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most groups that `@rxGlobal` captures from one value; further matches are not looked for.
 pub const RX_GLOBAL_GROUPS: usize = 100;
+
+/// Bytes of all persistent collections (IP, SESSION and so on) in memory together. When they are used up, collections
+/// that would expire first go before their time; `portcullis_waf_collections_evicted_total` counts.
+pub const COLLECTION_STORE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most bytes of one persistent collection; an update that would make it larger is dropped and counted.
+pub const COLLECTION_BYTES: usize = 64 * 1024;

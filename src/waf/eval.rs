@@ -203,7 +203,8 @@ fn test_value(
     let mut is_match = false;
     // Is the value in `front`, or still where it came from?
     let mut is_changed = false;
-    // multiMatch tests the value as it is, and again after every transformation that changed it.
+    // multiMatch tests the value as it is, and again after every transformation that says that it changed it (some
+    // always say so, and then the same value is tested, and scored, twice).
     let mut is_tested = false;
     for transformation in pipeline {
         if rule.is_multi_match && !is_tested {
@@ -215,10 +216,13 @@ fn test_value(
             }
         }
         let input = if is_changed { &front[..] } else { transaction.bytes(program, text, value.bytes) };
-        if transformation.apply(input, &mut back, context) {
+        let changes = transformation.apply(input, &mut back, context);
+        if rule.is_multi_match {
+            is_tested = !transformation.reports_change(input, if changes { &back } else { input });
+        }
+        if changes {
             std::mem::swap(&mut front, &mut back);
             is_changed = true;
-            is_tested = false;
         }
     }
     if !is_tested && !transaction.is_phase_over {

@@ -38,7 +38,9 @@ mod verdict;
 mod tests;
 
 pub use body::json::Naming as JsonNames;
-pub use collection::persistent::{CollectionStore, StoredVariable};
+pub use collection::store::{
+    CollectionStore, CollectionUpdate, MemoryStore, StoreCounts, StoredVariable, VariableChange,
+};
 pub use options::EngineOptions;
 pub use program::Program;
 pub use scratch::Scratch;

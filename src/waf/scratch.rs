@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::collection::Value;
-use super::collection::persistent::CollectionStore;
+use super::collection::store::CollectionStore;
 use super::operator::Evidence;
 use super::regex::{Regex, RegexCache};
 

@@ -80,7 +80,7 @@ impl Timed {
         let Some(steps) = now.saturating_sub(updated).checked_div(seconds) else { return };
         let lowered = current.saturating_sub(amount.saturating_mul(steps)).max(0);
         if lowered != current {
-            transaction.set_persistent(self.collection, &name, itoa::Buffer::new().format(lowered).as_bytes());
+            transaction.add_persistent(self.collection, &name, lowered - current);
         }
     }
 }

@@ -87,11 +87,7 @@ impl SetVariable {
         match &self.change {
             Change::Set(_) => transaction.set_persistent(self.collection, name, value),
             Change::Remove => transaction.unset_persistent(self.collection, name),
-            Change::Add(_) => {
-                let old = transaction.persistent_value(self.collection, name).map_or(0, atoi);
-                let sum = add(old, value);
-                transaction.set_persistent(self.collection, name, itoa::Buffer::new().format(sum).as_bytes());
-            }
+            Change::Add(_) => transaction.add_persistent(self.collection, name, atoi(value)),
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod headers;
 pub(crate) mod matched;
 pub(crate) mod persistent;
 pub(crate) mod scalar;
+pub(crate) mod store;
 pub(crate) mod time;
 pub(crate) mod tx;
 pub(crate) mod xml;

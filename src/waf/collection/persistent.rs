@@ -1,38 +1,16 @@
 //! IP, GLOBAL, RESOURCE, SESSION and USER: collections that outlive the transaction, opened under a key.
 //!
-//! Opening reads a copy from the [`CollectionStore`]; the transaction works on its copy; phase 5 hands the changes
-//! back. Counters that were changed by addition are merged with what others did meanwhile, as ModSecurity 2 does.
+//! Opening reads a copy from the [`super::store::CollectionStore`]; the transaction works on its copy; phase 5 hands the
+//! changes back, to be merged with what others did meanwhile.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
+use super::store::{CollectionUpdate, StoredVariable, VariableChange};
 use super::{Bytes, Collector, Span, Value, Variable, Wanted, selects};
 use crate::limits;
 use crate::waf::number::atoi;
 use crate::waf::scratch::Scratch;
 use crate::waf::transaction::Transaction;
-
-/// Where collections live between transactions. Shared by all workers.
-pub trait CollectionStore: Send + Sync + Debug {
-    /// The variables of a collection that has not expired.
-    fn load(&self, name: &[u8], key: &[u8], now: Duration) -> Option<Vec<StoredVariable>>;
-
-    /// Takes the variables of a collection; `expires` is when the whole of it goes, since the Unix epoch.
-    fn save(&self, name: &[u8], key: &[u8], variables: &[StoredVariable], now: Duration, expires: Duration);
-}
-
-/// One variable of a stored collection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredVariable {
-    /// Its name in its case; equal to others whatever their case.
-    pub name: Vec<u8>,
-    /// Its value.
-    pub value: Vec<u8>,
-    /// When it goes, in seconds since the Unix epoch.
-    pub expires: Option<u64>,
-    /// For counters: by how much this transaction changed it.
-    pub change: Option<i64>,
-}
 
 /// The open collections of one transaction.
 #[derive(Debug, Default)]
@@ -48,6 +26,7 @@ struct OpenCollection {
     name: Vec<u8>,
     key: Vec<u8>,
     variables: Vec<Held>,
+    removed: Vec<Vec<u8>>,
     is_changed: bool,
     timeout: u32,
 }
@@ -58,7 +37,7 @@ struct Held {
     name: Span,
     value: Span,
     expires: Option<u64>,
-    original: Option<i64>,
+    change: VariableChange,
 }
 
 impl Transaction {
@@ -87,7 +66,7 @@ impl Transaction {
                 name: name.as_bytes().to_vec(),
                 value: value.to_vec(),
                 expires: None,
-                change: None,
+                change: VariableChange::Set,
             };
             vec![
                 variable("KEY", key),
@@ -99,18 +78,26 @@ impl Transaction {
         let mut held = Vec::with_capacity(variables.len() + 1);
         let seconds = self.now.as_secs();
         for variable in variables {
+            let change = if is_new { VariableChange::Set } else { VariableChange::Kept };
             if variable.expires.is_some_and(|at| at <= seconds) {
                 continue;
             }
-            let original = Some(atoi(&variable.value));
             let name = self.store(&variable.name);
             let value = self.store(&variable.value);
-            held.push(Held { name, value, expires: variable.expires, original });
+            held.push(Held { name, value, expires: variable.expires, change });
         }
         let name_is_new = self.store(b"IS_NEW");
         let value = self.store(if is_new { b"1" } else { b"0" });
-        held.push(Held { name: name_is_new, value, expires: None, original: None });
-        let open = OpenCollection { variable, name, key: key.to_vec(), variables: held, is_changed: false, timeout };
+        held.push(Held { name: name_is_new, value, expires: None, change: VariableChange::Kept });
+        let open = OpenCollection {
+            variable,
+            name,
+            key: key.to_vec(),
+            variables: held,
+            removed: Vec::new(),
+            is_changed: false,
+            timeout,
+        };
         self.persistent.open.push(open);
         self.add_update_rate(variable);
     }
@@ -120,8 +107,8 @@ impl Transaction {
         let created = self.persistent_value(variable, b"CREATE_TIME").map_or(0, atoi);
         let updates = self.persistent_value(variable, b"UPDATE_COUNTER").map_or(0, atoi);
         let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
-        let minutes = now.saturating_sub(created) / 60;
-        let rate = updates.checked_div(minutes).unwrap_or(0).max(0);
+        let seconds = now.saturating_sub(created);
+        let rate = updates.saturating_mul(60).checked_div(seconds).unwrap_or(0).max(0);
         self.set_persistent(variable, b"UPDATE_RATE", itoa::Buffer::new().format(rate).as_bytes());
         if let Some(open) = self.persistent.open.iter_mut().find(|open| open.variable == variable) {
             open.is_changed = false;
@@ -154,15 +141,34 @@ impl Transaction {
         open.is_changed = true;
         match name {
             Ok(name) if open.variables.len() < limits::WAF_TX_VARIABLES => {
-                open.variables.push(Held { name, value, expires: None, original: None });
+                open.variables.push(Held { name, value, expires: None, change: VariableChange::Set });
             }
             Ok(_) => {}
             Err(name) => {
                 let held = open.variables.iter_mut().find(|held| held.name.of(arena).eq_ignore_ascii_case(name));
                 if let Some(held) = held {
                     held.value = value;
+                    held.change = VariableChange::Set;
                 }
             }
+        }
+    }
+
+    /// Adds to a variable of an open collection; it never falls below zero.
+    pub(crate) fn add_persistent(&mut self, variable: Variable, name: &[u8], amount: i64) {
+        let held = self.held(variable, name).map(|held| (atoi(held.value.of(&self.arena)), held.change));
+        let (old, change) = held.unwrap_or((0, VariableChange::Added(0)));
+        let sum = old.saturating_add(amount).max(0);
+        self.set_persistent(variable, name, itoa::Buffer::new().format(sum).as_bytes());
+        let change = match change {
+            VariableChange::Set => return,
+            VariableChange::Kept => VariableChange::Added(sum - old),
+            VariableChange::Added(before) => VariableChange::Added(before.saturating_add(sum - old)),
+        };
+        let arena = &self.arena;
+        let Some(open) = self.persistent.open.iter_mut().find(|open| open.variable == variable) else { return };
+        if let Some(held) = open.variables.iter_mut().find(|held| held.name.of(arena).eq_ignore_ascii_case(name)) {
+            held.change = change;
         }
     }
 
@@ -171,7 +177,11 @@ impl Transaction {
         let arena = &self.arena;
         if let Some(open) = self.persistent.open.iter_mut().find(|open| open.variable == variable) {
             open.is_changed = true;
+            let before = open.variables.len();
             open.variables.retain(|held| !held.name.of(arena).eq_ignore_ascii_case(name));
+            if open.variables.len() < before {
+                open.removed.push(name.to_vec());
+            }
         }
     }
 
@@ -182,6 +192,10 @@ impl Transaction {
         open.is_changed = true;
         if let Some(held) = open.variables.iter_mut().find(|held| held.name.of(arena).eq_ignore_ascii_case(name)) {
             held.expires = Some(at);
+            if held.change == VariableChange::Kept {
+                // Nothing added, but the time is new.
+                held.change = VariableChange::Added(0);
+            }
         }
     }
 
@@ -200,12 +214,10 @@ impl Transaction {
                     b"TIMEOUT" => timeout = atoi(value).max(0) as u64,
                     _ => {}
                 }
-                let is_counter = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-                let number = atoi(value);
                 let (value, change) = if name == b"UPDATE_COUNTER" {
-                    ((number + 1).to_string().into_bytes(), Some(1))
+                    ((atoi(value) + 1).to_string().into_bytes(), VariableChange::Added(1))
                 } else {
-                    (value.to_vec(), is_counter.then(|| number - held.original.unwrap_or(0)))
+                    (value.to_vec(), held.change)
                 };
                 variables.push(StoredVariable { name: name.to_vec(), value, expires: held.expires, change });
             }
@@ -213,9 +225,16 @@ impl Transaction {
                 name: b"LAST_UPDATE_TIME".to_vec(),
                 value: now.as_secs().to_string().into_bytes(),
                 expires: None,
-                change: None,
+                change: VariableChange::Set,
             });
-            store.save(&open.name, &open.key, &variables, now, now + Duration::from_secs(timeout));
+            store.save(&CollectionUpdate {
+                name: &open.name,
+                key: &open.key,
+                variables: &variables,
+                removed: &open.removed,
+                now,
+                expires: now.saturating_add(Duration::from_secs(timeout)),
+            });
         }
     }
 }

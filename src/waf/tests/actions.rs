@@ -55,21 +55,9 @@ fn persistent_collections_are_left_alone_until_opened() {
 
 #[test]
 fn persistent_collections_live_in_the_store() {
-    use std::collections::HashMap;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    type Stored = HashMap<(Vec<u8>, Vec<u8>), Vec<StoredVariable>>;
-    #[derive(Debug, Default)]
-    struct Memory(Mutex<Stored>);
-    impl CollectionStore for Memory {
-        fn load(&self, name: &[u8], key: &[u8], _now: Duration) -> Option<Vec<StoredVariable>> {
-            self.0.lock().unwrap().get(&(name.to_vec(), key.to_vec())).cloned()
-        }
-        fn save(&self, name: &[u8], key: &[u8], variables: &[StoredVariable], _now: Duration, expires: Duration) {
-            assert_eq!(expires, Duration::from_secs(1_700_000_000 + 60) + Duration::from_millis(3));
-            self.0.lock().unwrap().insert((name.to_vec(), key.to_vec()), variables.to_vec());
-        }
-    }
+    use crate::waf::MemoryStore;
 
     let rules = r#"
         SecCollectionTimeout 60
@@ -77,16 +65,21 @@ fn persistent_collections_live_in_the_store() {
         SecAction "id:2,phase:1,pass,msg:'%{session.n} %{session.is_new} %{session.gone} %{sessionid} %{session.update_counter}'"
     "#;
     let program = program(rules);
-    let store = Arc::new(Memory::default());
+    let store = Arc::new(MemoryStore::new());
     let mut scratch = Scratch::with_collections(Arc::clone(&store) as Arc<dyn CollectionStore>);
     let exchange = Exchange::get("/");
     assert_eq!(exchange.run_with(&program, &mut scratch).messages(), ["2 1 1 abc 0"]);
     assert_eq!(exchange.run_with(&program, &mut scratch).messages(), ["4 0 1 abc 1"]);
-    let stored = store.0.lock().unwrap();
-    let variables = stored.get(&(b"default_SESSION".to_vec(), b"abc".to_vec())).unwrap();
-    let counter = variables.iter().find(|variable| variable.name == b"n").unwrap();
-    assert_eq!((counter.value.as_slice(), counter.change), (&b"4"[..], Some(2)));
-    assert!(variables.iter().any(|variable| variable.name == b"gone" && variable.expires == Some(1_700_000_000)));
+    let now = Duration::from_secs(1_700_000_000);
+    let stored = store.load(b"default_SESSION", b"abc", now).unwrap();
+    let mut shown: Vec<_> =
+        stored.iter().map(|v| format!("{}={}", v.name.escape_ascii(), v.value.escape_ascii())).collect();
+    shown.sort();
+    // `gone` has expired, IS_NEW and UPDATE_RATE are not stored.
+    let expected =
+        ["CREATE_TIME=1700000000", "KEY=abc", "LAST_UPDATE_TIME=1700000000", "TIMEOUT=60", "UPDATE_COUNTER=2", "n=4"];
+    assert_eq!(shown, expected);
+    assert!(store.load(b"default_SESSION", b"abc", now + Duration::from_secs(61)).is_none());
 }
 
 #[test]

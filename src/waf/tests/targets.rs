@@ -89,6 +89,9 @@ fn multi_match_tests_after_each_change() {
     assert_eq!(get(rule, "/?a=x").messages(), ["x"]);
     let plain = r#"SecRule ARGS:a "@rx ." "id:1,phase:1,pass,t:none,multiMatch""#;
     assert_eq!(get(plain, "/?a=x").ids(), [1]);
+    // ModSecurity 2 takes cmdLine's word for it that it changed the value.
+    let always = r#"SecRule ARGS:a "@rx ." "id:1,phase:1,pass,t:none,t:cmdLine,t:lowercase,multiMatch""#;
+    assert_eq!(get(always, "/?a=x").ids(), [1, 1]);
 }
 
 #[test]
