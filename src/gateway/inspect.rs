@@ -258,7 +258,7 @@ impl Exchange {
         let result = catch_unwind(AssertUnwindSafe(|| run(transaction, program, &mut scratch, seen)));
         if result.is_err() {
             // What a panic left behind is not to be trusted.
-            *scratch = Scratch::default();
+            *scratch = self.worker.new_scratch();
         }
         drop(scratch);
         inspection.duration += clock::now().saturating_duration_since(before);

@@ -14,7 +14,7 @@ use crate::route::Router;
 use crate::telemetry::{Recorder, RequestHandles};
 use crate::tls::server::ServerTls;
 use crate::upstream::{IdleConnections, Upstreams};
-use crate::waf::Scratch;
+use crate::waf::{CollectionStore, Scratch};
 
 /// One loaded configuration with everything that is built from it.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// Takes the record of every request.
     pub recorder: Recorder,
+    /// Persistent collections of the rules (IP, SESSION and so on); they survive reloads.
+    pub collections: Arc<dyn CollectionStore>,
 }
 
 /// One per worker thread (or one for a work-stealing runtime).
@@ -68,12 +70,8 @@ impl Worker {
     /// A worker; `seed` makes its random numbers (request ids, balancing) its own.
     #[must_use]
     pub fn new(shared: Arc<Shared>, seed: u64) -> Self {
-        Self {
-            shared,
-            idle: IdleConnections::new(),
-            scratch: Mutex::new(Scratch::default()),
-            random: AtomicU64::new(seed),
-        }
+        let scratch = Scratch::with_collections(Arc::clone(&shared.collections));
+        Self { shared, idle: IdleConnections::new(), scratch: Mutex::new(scratch), random: AtomicU64::new(seed) }
     }
 
     /// Idle connections to backends, for a worker's own tick to sweep.
@@ -84,6 +82,11 @@ impl Worker {
 
     pub(super) fn scratch(&self) -> MutexGuard<'_, Scratch> {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a scratch that is not to be trusted any more is replaced by.
+    pub(super) fn new_scratch(&self) -> Scratch {
+        Scratch::with_collections(Arc::clone(&self.shared.collections))
     }
 
     /// SplitMix64: good enough for ids and lots, and one addition apart from any other caller's.

@@ -150,7 +150,11 @@ impl Gateway {
         }
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
-        let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder });
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            recorder,
+            collections: Arc::new(crate::waf::MemoryStore::new()),
+        });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
         let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, logs };
         gateway.take_sockets(&plan, sockets);
