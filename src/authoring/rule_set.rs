@@ -40,6 +40,27 @@ pub fn core_rule_set(directory: &Path) -> Source {
     Source::new(directory.join("portcullis-suite.conf"), text)
 }
 
+/// The Core Rule Set as released, at a paranoia level; request bodies are read, JSON and XML by their type, and
+/// responses are not inspected. `blocks`: in prevention, not in detection.
+pub fn core_rule_set_at(directory: &Path, paranoia: u8, blocks: bool) -> Source {
+    let engine = if blocks { "On" } else { "DetectionOnly" };
+    let text = format!(
+        r#"SecRuleEngine {engine}
+SecRequestBodyAccess On
+SecRequestBodyLimit 13107200
+SecRequestBodyNoFilesLimit 131072
+SecRequestBodyLimitAction ProcessPartial
+SecResponseBodyAccess Off
+SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\+|/)|text/)xml" "id:200000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
+SecRule REQUEST_HEADERS:Content-Type "^application/json" "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"
+Include crs-setup.conf.example
+SecAction "id:900000,phase:1,nolog,pass,setvar:tx.blocking_paranoia_level={paranoia},setvar:tx.detection_paranoia_level={paranoia}"
+Include rules/*.conf
+"#
+    );
+    Source::new(directory.join("portcullis-replay.conf"), text)
+}
+
 /// Rule files one after the other, as one rule set.
 pub fn files(paths: &[impl AsRef<Path>]) -> Source {
     let mut text = Vec::new();

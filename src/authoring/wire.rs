@@ -40,6 +40,31 @@ pub fn request(input: &Input) -> Vec<u8> {
     out
 }
 
+/// A captured request made to stand alone: whatever follows the head is the body and Content-Length says so, the
+/// connection closes after it, and what needs the connection it came from is taken out.
+pub fn alone(captured: &[u8]) -> Vec<u8> {
+    const TAKEN_OUT: &[&str] =
+        &["connection", "content-length", "expect", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive"];
+    let Some(end) = memchr::memmem::find(captured, b"\r\n\r\n") else { return captured.to_vec() };
+    let (head, body) = captured.split_at(end + 4);
+    let mut out = Vec::with_capacity(captured.len() + 48);
+    let mut has_length = false;
+    for line in head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.len() > 2) {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
+        has_length |= is(&"content-length");
+        if out.is_empty() || !TAKEN_OUT.iter().any(|other| is(other)) {
+            out.extend_from_slice(line);
+        }
+    }
+    if has_length || !body.is_empty() {
+        out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    out.extend_from_slice(b"Connection: close\r\n\r\n");
+    out.extend_from_slice(body);
+    out
+}
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn values<'h>(headers: &'h [(String, String)], name: &'h str) -> impl Iterator<Item = &'h str> {

@@ -3,10 +3,12 @@
 //! Exit codes: 0 all is well, 1 problems were found (and printed), 2 the command line is wrong. Colours only on a
 //! terminal and without `NO_COLOR`.
 
+mod case_files;
 mod certs;
 mod check;
 mod config;
 mod demo;
+mod live;
 mod output;
 mod pages;
 mod probe;
@@ -73,7 +75,7 @@ enum Command {
     Probe(probe::Arguments),
     /// Work with rules.
     Rules(rules::Arguments),
-    /// Run recorded requests through the rules.
+    /// Run recorded requests through the rules in process; one JSON line for each.
     Replay(replay::Arguments),
     /// Print a completion script for a shell.
     Completion(pages::CompletionArguments),
@@ -126,8 +128,8 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
-        Command::Rules(arguments) => rules::run(&arguments),
-        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Rules(arguments) => rules::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::Completion(arguments) => pages::completion(&arguments, CommandLine::command()),
         Command::Man(arguments) => pages::man(&arguments, CommandLine::command()),
         Command::Version(arguments) => version::run(&arguments),

@@ -8,8 +8,13 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Severity};
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
 pub(super) fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// [`print`] for text in any encoding.
+pub(super) fn print_bytes(text: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _gone = out.write_all(text).and_then(|()| out.flush());
 }
 
 /// Prints to standard error.

@@ -1,19 +1,204 @@
-//! `portcullis replay`
+//! `portcullis replay`: recorded requests through the rule engine in process, one JSON line each.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, output};
+use super::rules::{RuleSetArguments, compile, ended, problem, progress};
+use super::{Exit, case_files, output};
+use crate::authoring::{Answer, Engine, Exchange, Target, rule_set, wire};
+use crate::diagnostics::{Diagnostics, Source};
+use crate::limits;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Files with raw HTTP requests, directories of them, or `.tar.gz` archives.
-    #[arg(value_name = "PATH", required = true)]
+    #[command(flatten)]
+    rule_set: RuleSetArguments,
+    /// With --crs: paranoia level of the rule set, as released (crs-setup.conf.example) but in detection.
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=4), requires = "crs")]
+    paranoia: Option<u8>,
+    /// With --paranoia: requests may be blocked.
+    #[arg(long, requires = "paranoia")]
+    block: bool,
+    /// Send the bytes as they are; without it a request gets a right Content-Length and Connection: close, and loses
+    /// Expect, Upgrade and Transfer-Encoding, as it stands alone.
+    #[arg(long)]
+    verbatim: bool,
+    /// Compare the sets of matched rules with a JSONL file (.gz allowed) of {"request", "rules"}; print differences.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Files with one raw request each, directories or .tar.gz archives of them.
+    #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
-    output::print_error(&format!("replay of {} paths is not built yet\n", arguments.paths.len()));
-    Exit::Usage
+pub(super) fn run(arguments: Arguments) -> Exit {
+    ended(arguments.replay())
+}
+
+impl Arguments {
+    fn root(&self) -> Option<Source> {
+        match (self.paranoia, self.rule_set.crs_directory()) {
+            (Some(level), Some(directory)) => Some(rule_set::core_rule_set_at(directory, level, self.block)),
+            _ => self.rule_set.root(),
+        }
+    }
+
+    fn replay(self) -> Result<bool, Diagnostics> {
+        let root = self.root().ok_or_else(|| problem("say which rules: --crs DIR or --rules FILE"))?;
+        let program = compile(&root)?;
+        let requests = self.requests()?;
+        let reference = self.compare.as_deref().map(read_reference).transpose()?;
+        let bar = progress(requests.len());
+        let mut engine = Engine::new(&program);
+        let mut agreement = Agreement::default();
+        for (name, request) in &requests {
+            let request = if self.verbatim { request.clone() } else { wire::alone(request) };
+            #[expect(clippy::disallowed_methods, reason = "the command reports how long each request took")]
+            let start = std::time::Instant::now();
+            let exchange = engine.send(&request);
+            let elapsed = start.elapsed();
+            let rules = matched(&exchange);
+            let line = match &reference {
+                None => Some(describe(name, &exchange, &rules, elapsed)),
+                Some(reference) => agreement.judge(name, &rules, reference),
+            };
+            if let Some(line) = line {
+                bar.suspend(|| output::print(&format!("{line}\n")));
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        if reference.is_some() {
+            output::print_error(&agreement.summary());
+            return Ok(agreement.different == 0 && agreement.same > 0);
+        }
+        Ok(!requests.is_empty())
+    }
+
+    /// Names and bytes of all requests, in the order given.
+    fn requests(&self) -> Result<Vec<(String, Vec<u8>)>, Diagnostics> {
+        let mut requests = Vec::new();
+        for path in &self.paths {
+            let name = path.to_string_lossy();
+            if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+                archive(path, &mut requests).map_err(|error| problem(format!("cannot read {name}: {error}")))?;
+                continue;
+            }
+            for file in case_files::find(std::slice::from_ref(path), &["http", "req", "txt", "raw"])? {
+                let bytes = std::fs::read(&file)
+                    .map_err(|error| problem(format!("cannot read {}: {error}", file.display())))?;
+                let name = file.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&file);
+                requests.push((name.display().to_string(), bytes));
+            }
+        }
+        Ok(requests)
+    }
+}
+
+fn archive(path: &Path, requests: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(BufReader::new(File::open(path)?)));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = entry.path()?.display().to_string();
+        let mut bytes = Vec::new();
+        entry.by_ref().take(limits::RULE_FILE_BYTES).read_to_end(&mut bytes)?;
+        requests.push((name, bytes));
+    }
+    Ok(())
+}
+
+/// Ids of the logged matches in order, each once.
+fn matched(exchange: &Exchange) -> Vec<u32> {
+    let mut seen = BTreeSet::new();
+    let matches = exchange.summary.iter().flat_map(|summary| &summary.matches);
+    matches.map(|each| each.rule_id.0).filter(|id| seen.insert(*id)).collect()
+}
+
+fn describe(name: &str, exchange: &Exchange, rules: &[u32], elapsed: std::time::Duration) -> String {
+    let summary = exchange.summary.as_ref();
+    let is_interrupted = summary.is_some_and(|summary| summary.interruption.is_some());
+    let status = match exchange.answer {
+        Answer::Status(status) => Some(status),
+        Answer::None(_) => None,
+    };
+    let verdict = match (summary, status) {
+        (None, _) => "refused",
+        (Some(_), Some(200)) if is_interrupted => "would_block",
+        (Some(_), _) if is_interrupted => "block",
+        (Some(_), Some(413)) => "refused",
+        _ => "allow",
+    };
+    serde_json::json!({
+        "name": name,
+        "verdict": verdict,
+        "status": status,
+        "score": summary.and_then(|summary| summary.inbound_score),
+        "rules": rules,
+        "microseconds": u64::try_from(elapsed.as_nanos()).map_or(f64::MAX, |nanos| nanos as f64 / 1000.0),
+    })
+    .to_string()
+}
+
+/// What another engine said: rules by request name; nothing where no rules ran.
+type Reference = BTreeMap<String, Option<BTreeSet<u32>>>;
+
+fn read_reference(path: &Path) -> Result<Reference, Diagnostics> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        request: String,
+        rules: Option<BTreeSet<u32>>,
+    }
+    let fail = |error: &dyn std::fmt::Display| problem(format!("cannot read {}: {error}", path.display()));
+    let file = File::open(path).map_err(|error| fail(&error))?;
+    let reader: Box<dyn Read> = match path.extension() {
+        Some(extension) if extension == "gz" => Box::new(flate2::read::GzDecoder::new(file)),
+        _ => Box::new(file),
+    };
+    let mut reference = Reference::new();
+    for line in BufReader::new(reader).lines() {
+        let line = line.map_err(|error| fail(&error))?;
+        let line: Line = serde_json::from_str(&line).map_err(|error| fail(&error))?;
+        reference.insert(line.request, line.rules);
+    }
+    Ok(reference)
+}
+
+#[derive(Debug, Default)]
+struct Agreement {
+    same: usize,
+    different: usize,
+    unknown: usize,
+}
+
+impl Agreement {
+    /// The difference as a line.
+    fn judge(&mut self, name: &str, rules: &[u32], reference: &Reference) -> Option<String> {
+        let Some(Some(theirs)) = reference.get(name) else {
+            self.unknown += 1;
+            return None;
+        };
+        let ours: BTreeSet<u32> = rules.iter().copied().collect();
+        if ours == *theirs {
+            self.same += 1;
+            return None;
+        }
+        self.different += 1;
+        let only_here: Vec<_> = ours.difference(theirs).collect();
+        let only_there: Vec<_> = theirs.difference(&ours).collect();
+        Some(serde_json::json!({"name": name, "only_here": only_here, "only_there": only_there}).to_string())
+    }
+
+    fn summary(&self) -> String {
+        let judged = self.same + self.different;
+        let share = if judged == 0 { 0.0 } else { 100.0 * self.same as f64 / judged as f64 };
+        let (same, different, unknown) = (self.same, self.different, self.unknown);
+        format!("{same} the same, {different} different ({share:.2} % agree), {unknown} not in the reference\n")
+    }
 }

@@ -1,9 +1,22 @@
 //! `portcullis rules`
 
-use clap::{Args, Subcommand};
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
-use super::{Exit, output};
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::live::{Live, LiveOptions};
+use super::{Exit, case_files, output};
+use crate::authoring::cases::{self, CaseFile, Pattern};
+use crate::authoring::report::{self, Format};
+use crate::authoring::{Engine, Outcome, Target, rule_set, run_cases};
 use crate::config::BUILTIN;
+use crate::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::seclang::format;
+use crate::seclang::source::FileLoader;
+use crate::waf::Program;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -15,15 +28,274 @@ pub(super) struct Arguments {
 enum Command {
     /// Print the built-in rules, to read them or to start one's own from.
     Builtin,
+    /// Run regression cases, in process or live against a running gateway.
+    Test(TestArguments),
+    /// Report every problem of rule files.
+    Lint(LintArguments),
+    /// Bring rule files into one layout; comments are kept.
+    Format(FormatArguments),
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
-    match arguments.command {
+/// Which rules.
+#[derive(Debug, Args)]
+pub(super) struct RuleSetArguments {
+    /// Directory of a Core Rule Set: crs-setup.conf.example, test-setup.conf and rules/*.conf.
+    #[arg(long, value_name = "DIR")]
+    crs: Option<PathBuf>,
+    /// Rule files, in order.
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+}
+
+impl RuleSetArguments {
+    /// The directory of the Core Rule Set.
+    pub(super) fn crs_directory(&self) -> Option<&std::path::Path> {
+        self.crs.as_deref()
+    }
+
+    /// The root text: the rule set, then the files.
+    pub(super) fn root(&self) -> Option<Source> {
+        match &self.crs {
+            Some(directory) if self.rules.is_empty() => Some(rule_set::core_rule_set(directory)),
+            Some(directory) => {
+                let mut files = vec![
+                    directory.join("crs-setup.conf.example"),
+                    directory.join("test-setup.conf"),
+                    directory.join("rules/*.conf"),
+                ];
+                files.extend(self.rules.iter().cloned());
+                Some(rule_set::files(&files))
+            }
+            None if self.rules.is_empty() => None,
+            None => Some(rule_set::files(&self.rules)),
+        }
+    }
+}
+
+/// Arguments of `rules test`.
+#[derive(Debug, Args)]
+struct TestArguments {
+    #[command(flatten)]
+    rule_set: RuleSetArguments,
+    /// Send the requests to a running gateway instead, for example https://127.0.0.1:8462.
+    #[arg(long, value_name = "URL", requires = "log")]
+    live: Option<String>,
+    /// The log in which the gateway writes its rule messages.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    log: Option<PathBuf>,
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    format: Output,
+    /// Threads; a live run has one.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Run only tests whose name matches this pattern.
+    #[arg(long, value_name = "REGEX")]
+    filter: Option<String>,
+    /// Print the log lines of stages that failed.
+    #[arg(long)]
+    show_log: bool,
+    /// Case files, or directories of them.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Failures, then counts.
+    Human,
+    /// One JSON object.
+    Json,
+    /// JUnit XML.
+    Junit,
+}
+
+/// Arguments of `rules lint`.
+#[derive(Debug, Args)]
+struct LintArguments {
+    /// Rule files, read as one rule set in this order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Fail on warnings too.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Arguments of `rules format`.
+#[derive(Debug, Args)]
+struct FormatArguments {
+    /// Rule files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Rewrite the files in place.
+    #[arg(long, conflicts_with = "check")]
+    write: bool,
+    /// Only say which files would change, and fail if any would.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    ended(match arguments.command {
         Command::Builtin => {
             for (name, text) in BUILTIN.iter().filter(|(name, _)| name.ends_with(".conf")) {
                 output::print(&format!("# {name}\n{}\n", String::from_utf8_lossy(text)));
             }
+            Ok(true)
+        }
+        Command::Test(arguments) => arguments.run(),
+        Command::Lint(arguments) => arguments.run(),
+        Command::Format(arguments) => arguments.run(),
+    })
+}
+
+/// Prints problems, if that is what came out.
+pub(super) fn ended(done: Result<bool, Diagnostics>) -> Exit {
+    match done {
+        Ok(true) => Exit::Success,
+        Ok(false) => Exit::Problems,
+        Err(problems) => {
+            complain(&problems);
+            Exit::Problems
         }
     }
-    Exit::Success
+}
+
+fn complain(problems: &Diagnostics) {
+    output::print_error(&output::human(problems, output::Colours::stderr()));
+}
+
+/// One problem as a list of problems.
+pub(super) fn problem(message: impl Into<String>) -> Diagnostics {
+    let mut problems = Diagnostics::new();
+    problems.push(Diagnostic::error(None, message));
+    problems
+}
+
+/// The compiled rules; warnings go to standard error.
+pub(super) fn compile(root: &Source) -> Result<Program, Diagnostics> {
+    let (program, warnings) = rule_set::compile(root, &FileLoader)?;
+    if !warnings.is_empty() {
+        complain(&warnings);
+    }
+    Ok(program)
+}
+
+impl TestArguments {
+    fn run(self) -> Result<bool, Diagnostics> {
+        #[expect(clippy::disallowed_methods, reason = "the command reports how long it took")]
+        let start = std::time::Instant::now();
+        let files = self.load()?;
+        let filter = self.filter.as_deref().map(Pattern::new).transpose();
+        let filter = filter.map_err(|error| problem(format!("the filter is malformed: {error}")))?;
+        let is_wanted = |name: &str| filter.as_ref().is_none_or(|filter| filter.regex.is_match(name));
+        let count = files.iter().flat_map(|file| &file.tests).filter(|test| is_wanted(&test.name)).count();
+        let bar = progress(count);
+        let done = |_: &Outcome| bar.inc(1);
+        let results = match (&self.live, &self.log) {
+            (Some(url), Some(log)) => {
+                let options = LiveOptions::new(url, log).map_err(problem)?;
+                run_cases::run(&files, 1, &is_wanted, &|| Box::new(Live::new(&options)) as Box<dyn Target>, &done)
+            }
+            _ => {
+                let root = self.rule_set.root().ok_or_else(|| problem("say which rules: --crs DIR or --rules FILE"))?;
+                let program = compile(&root)?;
+                let jobs = self.jobs.unwrap_or_else(threads);
+                run_cases::run(
+                    &files,
+                    jobs,
+                    &is_wanted,
+                    &|| Box::new(Engine::new(&program)) as Box<dyn Target + '_>,
+                    &done,
+                )
+            }
+        };
+        bar.finish_and_clear();
+        let format = match self.format {
+            Output::Human => Format::Human,
+            Output::Json => Format::Json,
+            Output::Junit => Format::Junit,
+        };
+        output::print(&report::render(&results, format, start.elapsed(), self.show_log));
+        Ok(results.has_passed())
+    }
+
+    fn load(&self) -> Result<Vec<CaseFile>, Diagnostics> {
+        let mut files = Vec::new();
+        let mut problems = Diagnostics::new();
+        for path in case_files::find(&self.paths, &["yaml", "yml"])? {
+            match FileLoader::open(&path) {
+                Err(error) => problems.extend(problem(format!("cannot read {}: {error}", path.display()))),
+                Ok(source) => match cases::load(&source) {
+                    Ok(file) => files.push(file),
+                    Err(found) => problems.extend(found),
+                },
+            }
+        }
+        if files.is_empty() && !problems.has_errors() {
+            return Err(problem("there are no case files (*.yaml, *.yml) here"));
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(files) }
+    }
+}
+
+/// As many threads as the machine runs at once.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A bar on standard error, if that is a terminal.
+pub(super) fn progress(count: usize) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(count as u64), target);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl LintArguments {
+    fn run(self) -> Result<bool, Diagnostics> {
+        let (_, warnings) = rule_set::compile(&rule_set::files(&self.files), &FileLoader)?;
+        if !warnings.is_empty() {
+            complain(&warnings);
+        }
+        Ok(warnings.is_empty() || !self.strict)
+    }
+}
+
+impl FormatArguments {
+    fn run(self) -> Result<bool, Diagnostics> {
+        let mut is_clean = true;
+        let mut problems = Diagnostics::new();
+        for path in &self.files {
+            let source = match FileLoader::open(path) {
+                Ok(source) => source,
+                Err(error) => {
+                    problems.extend(problem(format!("cannot read {}: {error}", path.display())));
+                    continue;
+                }
+            };
+            let laid_out = match format::file(&source) {
+                Ok(laid_out) => laid_out,
+                Err(found) => {
+                    problems.extend(found);
+                    continue;
+                }
+            };
+            let changes = laid_out != source.text();
+            if self.check {
+                if changes {
+                    is_clean = false;
+                    output::print(&format!("{}\n", path.display()));
+                }
+            } else if !self.write {
+                output::print_bytes(&laid_out);
+            } else if changes && let Err(error) = fs::write(path, &laid_out) {
+                problems.extend(problem(format!("cannot write {}: {error}", path.display())));
+            }
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(is_clean) }
+    }
 }
