@@ -109,3 +109,9 @@ pub const COLLECTION_STORE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Most bytes of one persistent collection; an update that would make it larger is dropped and counted.
 pub const COLLECTION_BYTES: usize = 64 * 1024;
+
+/// Most parts of a multipart body. No key; more is REQBODY_ERROR.
+pub const WAF_MULTIPART_PARTS: usize = 10_000;
+
+/// Most header lines of one part of a multipart body. No key; more is REQBODY_ERROR.
+pub const WAF_MULTIPART_HEADERS: usize = 100;

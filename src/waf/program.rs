@@ -40,6 +40,8 @@ pub struct Program {
     pub(crate) rule_sets: Vec<RuleSet>,
     /// What the directives other than rules say.
     pub(crate) settings: Settings,
+    /// Do rules look at the content of uploaded files?
+    pub(crate) uses_file_content: bool,
     /// As given to the compiler.
     pub(crate) options: EngineOptions,
 }

@@ -1,6 +1,7 @@
 //! What a multipart body brought: uploaded files, part headers, and the flags of its irregularities.
 
-use super::{Bytes, Collector, Value, Variable, Wanted, selects};
+use super::{Bytes, Collector, Span, Value, Variable, Wanted, selects};
+use crate::waf::body::multipart::Flags;
 use crate::waf::transaction::Transaction;
 
 /// A part of a multipart body.
@@ -23,41 +24,10 @@ pub(crate) struct Multipart {
     /// Header lines with the name of their part.
     pub(crate) part_headers: Vec<(Bytes, Bytes)>,
     pub(crate) flags: Flags,
-}
-
-/// MULTIPART_* flags.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Flags {
-    pub(crate) boundary_quoted: bool,
-    pub(crate) boundary_whitespace: bool,
-    pub(crate) data_before: bool,
-    pub(crate) data_after: bool,
-    pub(crate) header_folding: bool,
-    pub(crate) crlf_line: bool,
-    pub(crate) lf_line: bool,
-    pub(crate) semicolon_missing: bool,
-    pub(crate) invalid_quoting: bool,
-    pub(crate) invalid_part: bool,
-    pub(crate) invalid_header_folding: bool,
-    pub(crate) file_limit_exceeded: bool,
-    pub(crate) unmatched_boundary: u8,
-}
-
-impl Flags {
-    /// MULTIPART_STRICT_ERROR
-    fn has_strict_error(self) -> bool {
-        self.boundary_quoted
-            || self.boundary_whitespace
-            || self.data_before
-            || self.data_after
-            || self.header_folding
-            || self.lf_line
-            || self.semicolon_missing
-            || self.invalid_quoting
-            || self.invalid_part
-            || self.invalid_header_folding
-            || self.file_limit_exceeded
-    }
+    /// MULTIPART_NAME: the name that was seen last.
+    pub(crate) last_name: Option<Span>,
+    /// MULTIPART_FILENAME: the file name that was seen last.
+    pub(crate) last_filename: Option<Span>,
 }
 
 impl Multipart {
@@ -71,21 +41,21 @@ impl Multipart {
         use Variable as V;
         let flags = &self.flags;
         let is_set = match variable {
-            V::MultipartBoundaryQuoted => flags.boundary_quoted,
-            V::MultipartBoundaryWhitespace => flags.boundary_whitespace,
-            V::MultipartDataBefore => flags.data_before,
-            V::MultipartDataAfter => flags.data_after,
-            V::MultipartHeaderFolding => flags.header_folding,
-            V::MultipartLfLine => flags.lf_line,
-            V::MultipartCrlfLine => flags.crlf_line,
-            V::MultipartCrlfLfLines => flags.crlf_line && flags.lf_line,
-            V::MultipartMissingSemicolon | V::MultipartSemicolonMissing => flags.semicolon_missing,
-            V::MultipartInvalidQuoting => flags.invalid_quoting,
-            V::MultipartInvalidPart => flags.invalid_part,
-            V::MultipartInvalidHeaderFolding => flags.invalid_header_folding,
-            V::MultipartFileLimitExceeded => flags.file_limit_exceeded,
-            V::MultipartStrictError => flags.has_strict_error(),
-            V::MultipartUnmatchedBoundary => return Some(flags.unmatched_boundary),
+            V::MultipartBoundaryQuoted => flags.is_boundary_quoted,
+            V::MultipartBoundaryWhitespace => flags.has_boundary_whitespace,
+            V::MultipartDataBefore => flags.has_data_before,
+            V::MultipartDataAfter => flags.has_data_after,
+            V::MultipartHeaderFolding => flags.has_header_folding,
+            V::MultipartLfLine => flags.has_lf_line,
+            V::MultipartCrlfLine => flags.has_crlf_line,
+            V::MultipartCrlfLfLines => flags.has_mixed_lines(),
+            V::MultipartMissingSemicolon | V::MultipartSemicolonMissing => flags.is_semicolon_missing,
+            V::MultipartInvalidQuoting => flags.has_invalid_quoting,
+            V::MultipartInvalidPart => flags.has_invalid_part,
+            V::MultipartInvalidHeaderFolding => flags.has_invalid_header_folding,
+            V::MultipartFileLimitExceeded => flags.is_file_limit_exceeded,
+            V::MultipartStrictError => flags.is_strict_error(),
+            V::MultipartUnmatchedBoundary => flags.has_unmatched_boundary,
             _ => return None,
         };
         Some(u8::from(is_set))
@@ -104,13 +74,11 @@ pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wan
         return;
     }
     for part in &multipart.parts {
-        let is_of_all_parts = variable == Variable::MultipartName;
-        if (part.filename.is_none() && !is_of_all_parts) || !selects(&wanted, transaction.stored(part.name), out.caches)
-        {
+        if part.filename.is_none() || !selects(&wanted, transaction.stored(part.name), out.caches) {
             continue;
         }
         let bytes = match variable {
-            Variable::FilesNames | Variable::MultipartName => part.name,
+            Variable::FilesNames => part.name,
             Variable::FilesSizes => out.number(part.size),
             Variable::FilesTmpContent => part.content,
             // Files are never written to disk, so there is no name to tell.

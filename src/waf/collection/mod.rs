@@ -209,8 +209,6 @@ impl Transaction {
             | V::FilesSizes
             | V::FilesTmpNames
             | V::FilesTmpContent
-            | V::MultipartName
-            | V::MultipartFilename
             | V::MultipartPartHeaders => files::collect(self, variable, wanted, out),
             V::Xml => xml::collect(self, wanted, rule, out),
             V::Ip | V::Global | V::Resource | V::Session | V::User => {

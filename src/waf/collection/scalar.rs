@@ -107,6 +107,8 @@ pub(crate) fn collect(
         | V::PerfSread
         | V::PerfSwrite
         | V::SdbmDeleteError => Some(flag(out, false)),
+        V::MultipartName => t.multipart.last_name.and_then(arena),
+        V::MultipartFilename => t.multipart.last_filename.and_then(arena),
         V::Rule => return rule_member(wanted, rule, out),
         V::Env => return env(t, wanted, out),
         V::Geo => return geo(t, wanted, out),

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::collection::Variable;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::program::{OperatorId, PipelineId, Program, RuleSet, TxNames};
@@ -58,6 +59,7 @@ impl Program {
         if compiler.diagnostics.has_errors() {
             return Err(compiler.diagnostics);
         }
+        let uses_file_content = emitted.targets.iter().any(|target| target.variable == Variable::FilesTmpContent);
         let program = Self {
             rules: emitted.rules,
             phases: layout.phases,
@@ -69,6 +71,7 @@ impl Program {
             tx_names: compiler.tx_names,
             rule_sets: compiler.rule_sets,
             settings,
+            uses_file_content,
             options: options.clone(),
         };
         Ok((program, compiler.diagnostics))

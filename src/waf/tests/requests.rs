@@ -163,3 +163,49 @@ fn json_errors() {
     assert_eq!(outcome.messages(), ["JSON parsing error: parse error: premature EOF"]);
     assert_eq!(run("<a>").status(), Some(400));
 }
+
+fn multipart(body: &str) -> Exchange {
+    Exchange::post("/", "multipart/form-data; boundary=x", body.replace('\n', "\r\n"))
+}
+
+#[test]
+fn multipart_bodies() {
+    let exchange = multipart(
+        "--x\nContent-Disposition: form-data; name=\"a\"\n\n1\n2\n--x\nContent-Disposition: form-data; name=\"up\"; \
+         filename=\"f.txt\"\nContent-Type: text/plain\n\nhello\n--x--\n",
+    );
+    for (variable, value) in [
+        ("ARGS_POST:a", "1\r\n2"),
+        ("&ARGS", "1"),
+        ("FILES:up", "f.txt"),
+        ("FILES_NAMES", "up"),
+        ("FILES_SIZES:up", "5"),
+        ("FILES_COMBINED_SIZE", "5"),
+        ("FILES_TMP_CONTENT:up", "hello"),
+        ("MULTIPART_NAME", "up"),
+        ("MULTIPART_FILENAME", "f.txt"),
+        ("&MULTIPART_PART_HEADERS:up", "2"),
+        ("MULTIPART_PART_HEADERS:a", "Content-Disposition: form-data; name=\"a\""),
+        ("MULTIPART_STRICT_ERROR", "0"),
+        ("MULTIPART_CRLF_LF_LINES", "0"),
+        ("REQBODY_PROCESSOR", "MULTIPART"),
+        ("REQBODY_ERROR", "0"),
+    ] {
+        let value = value.replace('"', "\\\"");
+        if value.contains('\r') {
+            let rules = format!("SecRule {variable} \"@rx ^1\\r\\n2$\" \"id:1,phase:2,pass\"");
+            assert_eq!(exchange.run(&program(&rules)).ids(), [1], "{variable}");
+        } else {
+            holds(&exchange, 2, variable, &value);
+        }
+    }
+}
+
+#[test]
+fn multipart_errors() {
+    let broken = multipart("--x\nContent-Disposition: form-data; name=\"a\"\n\n1\n");
+    holds(&broken, 2, "REQBODY_ERROR", "1");
+    holds(&broken, 2, "&ARGS", "0");
+    let no_boundary = Exchange::post("/", "multipart/form-data", "x");
+    holds(&no_boundary, 2, "REQBODY_ERROR", "1");
+}

@@ -1,5 +1,7 @@
 //! The request body as rules see it: which processor reads it, what its parts become, and what went wrong.
 
+mod multipart;
+
 use super::Program;
 use super::body::{Piece, json, urlencoded};
 use super::collection::arguments::{Argument, Origin};
@@ -57,12 +59,18 @@ impl Transaction {
     }
 
     /// Keeps the bytes of the body up to the limit.
-    pub(crate) fn take_request_body(&mut self, _program: &Program, chunk: &[u8]) -> BodyStep {
+    pub(crate) fn take_request_body(&mut self, program: &Program, chunk: &[u8]) -> BodyStep {
         if self.control.engine == EngineMode::Off {
             return BodyStep::WindowFull;
         }
         self.body.is_read = true;
         let limit = usize::try_from(self.control.request_body_limit).unwrap_or(usize::MAX);
+        let limit = match self.body.processor.as_slice() {
+            // Files have the larger limit, and the rest of such a body is counted where it is taken apart.
+            b"MULTIPART" => limit,
+            b"" if !self.control.force_request_body => limit,
+            _ => limit.min(self.no_files_limit(program)),
+        };
         let room = limit.saturating_sub(self.request_body.len());
         let kept = chunk.get(..chunk.len().min(room)).unwrap_or_default();
         self.request_body.extend_from_slice(kept);
@@ -91,6 +99,7 @@ impl Transaction {
                 self.body.is_request_body_visible = true;
                 self.add_urlencoded(program, &body, BODY, Origin::Body);
             }
+            b"MULTIPART" => self.parse_multipart(program, &body),
             b"JSON" => self.parse_json(program, &body),
             other => {
                 let mut message = b"Unknown request body processor: ".to_vec();
@@ -133,6 +142,15 @@ impl Transaction {
         };
         let outcome = urlencoded::parse(text, settings.argument_separator, limits, &mut sink);
         self.body.has_urlencoded_error |= outcome.invalid_escapes > 0;
+    }
+
+    /// Most bytes besides files. In detection nothing is refused for its length.
+    fn no_files_limit(&self, program: &Program) -> usize {
+        if self.control.may_interrupt() {
+            usize::try_from(program.settings.request_body_no_files_limit).unwrap_or(usize::MAX)
+        } else {
+            usize::MAX
+        }
     }
 
     /// How many arguments `SecArgumentsLimit` still allows.
