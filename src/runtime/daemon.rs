@@ -97,8 +97,7 @@ async fn control(options: &DaemonOptions, loaded: Loaded) -> Result<(), RunError
     };
     let wanted: usize = loaded.configuration.listeners.iter().map(|listener| listener.limits.connections).sum();
     match system::raise_open_files() {
-        // Two for each request that is forwarded.
-        Some(limit) if limit < 2 * wanted as u64 => {
+        Some(limit) if limit < wanted as u64 => {
             let advice = "raise LimitNOFILE or ulimit -n, or lower limits.connections";
             log::warning(
                 "start",
