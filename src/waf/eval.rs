@@ -25,10 +25,8 @@ pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratc
         return verdict(transaction);
     }
     transaction.phase = phase;
-    let is_allowed = match (transaction.allow, phase) {
-        (Some(AllowScope::Transaction), 2..=4) | (Some(AllowScope::Request), 2) => true,
-        _ => false,
-    };
+    let is_allowed =
+        matches!((transaction.allow, phase), (Some(AllowScope::Transaction), 2..=4) | (Some(AllowScope::Request), 2));
     if is_allowed || transaction.control.engine == EngineMode::Off {
         return Verdict::Allow;
     }
@@ -297,10 +295,9 @@ fn test(
         Vec::new()
     };
     let head = program.head(rule);
-    if let Some(severity) = head.severity.filter(|_| !rule.has_link) {
-        if severity > 0 && severity < transaction.highest_severity {
-            transaction.highest_severity = severity;
-        }
+    let severity = head.severity.filter(|severity| !rule.has_link && *severity > 0);
+    if let Some(severity) = severity.filter(|severity| *severity < transaction.highest_severity) {
+        transaction.highest_severity = severity;
     }
     transaction.matched.remember(&name, &subject);
     if transaction.control.audit_engine != AuditEngine::Off {

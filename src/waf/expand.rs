@@ -78,15 +78,6 @@ impl Text {
         }
     }
 
-    /// Does it ask for values of this variable?
-    pub(crate) fn mentions(&self, variable: Variable) -> bool {
-        self.segments.iter().any(|segment| match segment {
-            Segment::Variable(own, _) => *own == variable,
-            Segment::Slot(_) => variable == Variable::Tx,
-            Segment::Literal(_) | Segment::Nothing => false,
-        })
-    }
-
     /// Appends the expanded text to `out`.
     pub(crate) fn expand(
         &self,

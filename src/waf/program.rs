@@ -95,7 +95,14 @@ pub(crate) struct Rule {
     /// `multiMatch`
     pub(crate) is_multi_match: bool,
     /// Namespaces for XPath targets.
-    pub(crate) namespaces: Box<[(Box<[u8]>, Box<[u8]>)]>,
+    pub(crate) namespaces: Box<[Namespace]>,
+}
+
+/// `xmlns:prefix=uri`
+#[derive(Debug, Clone)]
+pub(crate) struct Namespace {
+    pub(crate) prefix: Box<[u8]>,
+    pub(crate) uri: Box<[u8]>,
 }
 
 /// What belongs to a chain as a whole.
@@ -103,10 +110,6 @@ pub(crate) struct Rule {
 pub(crate) struct Head {
     /// `id`
     pub(crate) id: RuleId,
-    /// 1 to 5
-    pub(crate) phase: u8,
-    /// Index of the starter.
-    pub(crate) rule: RuleIndex,
     /// `skip:N`: that many rules or chains are left out after a match.
     pub(crate) skip: u32,
     /// What a match does.
@@ -152,15 +155,13 @@ pub(crate) enum Disposition {
     Drop,
     /// `redirect:URL`
     Redirect(Text),
-    /// `pause:N`: let through, as `allow` does in ModSecurity 2.
-    Pause,
 }
 
 impl Disposition {
     /// The public form, when it ends the transaction.
     pub(crate) fn disruption(&self, status: u16, location: Vec<u8>) -> Option<Disruption> {
         match self {
-            Self::Pass | Self::Allow(_) | Self::Pause => None,
+            Self::Pass | Self::Allow(_) => None,
             Self::Deny => Some(Disruption::Deny { status }),
             Self::Drop => Some(Disruption::Drop),
             Self::Redirect(_) => {
@@ -316,16 +317,6 @@ impl RuleSet {
         for (own, theirs) in self.words.iter_mut().zip(&other.words) {
             *own |= theirs;
         }
-    }
-
-    /// None in it?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
-    }
-
-    /// Takes all out, keeping the memory.
-    pub(crate) fn clear(&mut self) {
-        self.words.clear();
     }
 }
 

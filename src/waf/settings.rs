@@ -65,15 +65,10 @@ pub(crate) struct Settings {
     pub(crate) web_app_id: Vec<u8>,
     pub(crate) sensor_id: Vec<u8>,
     pub(crate) component_signatures: Vec<String>,
-    pub(crate) pcre_match_limit: u64,
-    pub(crate) interrupts_on_error: bool,
     pub(crate) audit_engine: AuditEngine,
     pub(crate) audit_parts: Vec<u8>,
     pub(crate) audit_format: AuditFormat,
     pub(crate) audit_relevant_status: Option<std::sync::Arc<Regex>>,
-    pub(crate) stream_input_body: bool,
-    pub(crate) stream_output_body: bool,
-    pub(crate) content_injection: bool,
     pub(crate) parse_xml_into_args: XmlArguments,
     pub(crate) transformations: super::transformation::TransformationContext,
 }
@@ -103,8 +98,6 @@ const ARGUMENTS_LIMIT: u32 = 1_000;
 const UPLOAD_FILE_LIMIT: u32 = 100;
 /// ModSecurity 2's life of a persistent collection, in seconds.
 const COLLECTION_TIMEOUT: u32 = 3_600;
-/// Steps that the backtracking matcher may take for one value.
-const PCRE_MATCH_LIMIT: u64 = 100_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -128,15 +121,10 @@ impl Default for Settings {
             web_app_id: b"default".to_vec(),
             sensor_id: b"default".to_vec(),
             component_signatures: Vec::new(),
-            pcre_match_limit: PCRE_MATCH_LIMIT,
-            interrupts_on_error: false,
             audit_engine: AuditEngine::Off,
             audit_parts: b"ABCFHZ".to_vec(),
             audit_format: AuditFormat::Native,
             audit_relevant_status: None,
-            stream_input_body: false,
-            stream_output_body: false,
-            content_injection: false,
             parse_xml_into_args: XmlArguments::Off,
             transformations: super::transformation::TransformationContext::default(),
         }

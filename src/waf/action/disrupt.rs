@@ -30,7 +30,6 @@ pub(crate) fn run(
     let action = match (&disruption, &head.disposition) {
         (Some(disruption), _) if may_interrupt => denial(disruption, phase),
         (None, Disposition::Allow(scope)) if may_interrupt => permission(*scope, phase),
-        (None, Disposition::Pause) if may_interrupt => format!("Paused Access (phase {phase}).").into_bytes(),
         _ => b"Warning.".to_vec(),
     };
     let head_index = program.rule(rule).map_or(0, |rule| rule.head);
@@ -49,7 +48,6 @@ pub(crate) fn run(
     }
     let scope = match &head.disposition {
         Disposition::Allow(scope) => *scope,
-        Disposition::Pause => AllowScope::Transaction,
         _ => return,
     };
     if may_interrupt {

@@ -10,7 +10,7 @@ mod sanitise;
 use super::Program;
 use super::action::Sanitise;
 use super::line::Expanded;
-use super::program::{Head, RuleIndex};
+use super::program::RuleIndex;
 use super::scratch::RegexCaches;
 use super::settings::{AuditEngine, AuditFormat};
 use super::transaction::Transaction;

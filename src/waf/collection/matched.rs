@@ -19,14 +19,6 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
-    /// For a new transaction.
-    pub(crate) fn reset(&mut self) {
-        self.clear_chain();
-        self.last_name.clear();
-        self.last_value.clear();
-        self.has_last = false;
-    }
-
     /// A chain ended.
     pub(crate) fn clear_chain(&mut self) {
         self.bytes.clear();

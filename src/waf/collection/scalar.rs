@@ -44,15 +44,7 @@ pub(crate) fn collect(
         V::FilesCombinedSize => Some(out.number(t.multipart.files_size())),
         V::RequestBodyLength => Some(out.number(t.request_body.len())),
         V::RequestBody => t.body.is_request_body_visible.then(|| whole(Buffer::RequestBody, t.request_body.len())),
-        V::StreamInputBody => {
-            let is_on = out.program.settings.stream_input_body && t.body.is_read;
-            is_on.then(|| whole(Buffer::RequestBody, t.request_body.len()))
-        }
         V::ResponseBody => t.response.is_body_inspected.then(|| whole(Buffer::ResponseBody, t.response_body.len())),
-        V::StreamOutputBody => {
-            let is_on = out.program.settings.stream_output_body && t.response.is_body_inspected;
-            is_on.then(|| whole(Buffer::ResponseBody, t.response_body.len()))
-        }
         V::FullRequest => Some(out.text(|text| full_request(t, text))),
         V::FullRequestLength => {
             let mut text = Vec::new();
@@ -112,10 +104,7 @@ pub(crate) fn collect(
         V::Rule => return rule_member(wanted, rule, out),
         V::Env => return env(t, wanted, out),
         V::Geo => return geo(t, wanted, out),
-        _ => match t.multipart.flag(variable) {
-            Some(value) => Some(out.number(value)),
-            None => None,
-        },
+        _ => t.multipart.flag(variable).map(|value| out.number(value)),
     };
     if let Some(bytes) = bytes {
         out.push(Value::scalar(variable, bytes));

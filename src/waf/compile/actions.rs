@@ -143,13 +143,11 @@ impl ActionSet {
 
     /// Actions of which a rule has one replace the one before.
     fn add_other(&mut self, action: &Action) {
-        if matches!(action.name, "setsid" | "setuid" | "setrsc") {
-            if let Some(same) = self.others.iter_mut().find(|own| own.name == action.name) {
-                *same = action.clone();
-                return;
-            }
+        let is_one = matches!(action.name, "setsid" | "setuid" | "setrsc");
+        match self.others.iter_mut().find(|own| is_one && own.name == action.name) {
+            Some(same) => *same = action.clone(),
+            None => self.others.push(action.clone()),
         }
-        self.others.push(action.clone());
     }
 }
 

@@ -212,10 +212,10 @@ impl Linker<'_, '_> {
         if actions.iter().any(|action| action.name == "chain") && !old.has_link {
             self.compiler.error(location, Some(id), "SecRuleUpdateActionById cannot make a rule a chain");
         }
-        if let Some(Item::Chain(chain)) = found.and_then(|index| self.items.get_mut(index)) {
-            if let Some(link) = chain.links.get_mut(offset as usize) {
-                link.actions = ActionSet { id: old.id, phase: old.phase, has_link: old.has_link, ..set };
-            }
+        if let Some(Item::Chain(chain)) = found.and_then(|index| self.items.get_mut(index))
+            && let Some(link) = chain.links.get_mut(offset as usize)
+        {
+            link.actions = ActionSet { id: old.id, phase: old.phase, has_link: old.has_link, ..set };
         }
     }
 }

@@ -23,7 +23,6 @@ use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::program::{OperatorId, PipelineId, Program, RuleSet, TxNames};
 use super::regex::Regex;
-use super::scratch::RegexCaches;
 use super::transformation::Transformation;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
 use crate::seclang::SourceLoader;
@@ -48,7 +47,6 @@ impl Program {
             operator_ids: HashMap::new(),
             rule_sets: Vec::new(),
             files: HashMap::new(),
-            caches: RegexCaches::default(),
         };
         let settings = setting::compile(&mut compiler, ruleset);
         let chains = link::link(&mut compiler, ruleset);
@@ -90,7 +88,6 @@ struct Compiler<'a> {
     operator_ids: HashMap<OperatorKey, OperatorId>,
     rule_sets: Vec<RuleSet>,
     files: HashMap<Box<Path>, Arc<str>>,
-    caches: RegexCaches,
 }
 
 /// Operators are the same when name, argument and the directory of their data files are.

@@ -13,7 +13,7 @@ use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
 use crate::waf::operate::CompiledOperator;
 use crate::waf::operator::Operator;
-use crate::waf::program::{Disposition, Head, OperatorId, Rule, Selector, Target};
+use crate::waf::program::{Disposition, Head, Namespace, OperatorId, Rule, Selector, Target};
 
 /// The tables that rules refer to.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) fn emit(compiler: &mut Compiler<'_>, items: &[Item], layout: &Layout)
 fn emit_chain(compiler: &mut Compiler<'_>, emitted: &mut Emitted, chain: &Chain, placed: Placed) {
     let Some(starter) = chain.starter() else { return };
     let head = emitted.heads.len() as u32;
-    let compiled = compile_head(compiler, chain, starter, placed);
+    let compiled = compile_head(compiler, chain, starter);
     emitted.heads.push(compiled);
     let chain_end = placed.rule + chain.links.len() as u32;
     for (offset, link) in chain.links.iter().enumerate() {
@@ -76,7 +76,9 @@ fn emit_chain(compiler: &mut Compiler<'_>, emitted: &mut Emitted, chain: &Chain,
             is_negated: link.condition.as_ref().is_some_and(|condition| condition.operator.is_negated),
             captures: link.actions.captures,
             is_multi_match: link.actions.is_multi_match,
-            namespaces: namespaces.map(|(prefix, uri)| (prefix.as_slice().into(), uri.as_slice().into())).collect(),
+            namespaces: namespaces
+                .map(|(prefix, uri)| Namespace { prefix: prefix[..].into(), uri: uri[..].into() })
+                .collect(),
         });
     }
 }
@@ -96,15 +98,13 @@ fn check_link(compiler: &mut Compiler<'_>, id: u32, link: &Link, starter: &Link)
     }
 }
 
-fn compile_head(compiler: &mut Compiler<'_>, chain: &Chain, starter: &Link, placed: Placed) -> Head {
+fn compile_head(compiler: &mut Compiler<'_>, chain: &Chain, starter: &Link) -> Head {
     let set = &starter.actions;
     let file = compiler.file(starter.location.source.path());
     let names = &mut compiler.tx_names;
     let mut text = |text: &[u8]| Text::parse(text, names);
     Head {
         id: RuleId(chain.id),
-        phase: chain.phase,
-        rule: placed.rule,
         skip: set.skip.unwrap_or(0),
         disposition: disposition(set, &mut text),
         status: set.status.unwrap_or(DEFAULT_STATUS),
@@ -160,10 +160,8 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
     let path = link.location.source.path();
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let key = (name, argument.into(), directory.into());
-    if compiler.options.share_operators {
-        if let Some(shared) = compiler.operator_ids.get(&key) {
-            return *shared;
-        }
+    if let Some(shared) = compiler.operator_ids.get(&key).filter(|_| compiler.options.share_operators) {
+        return *shared;
     }
     let operator = match CompiledOperator::compile(
         name,
