@@ -69,7 +69,9 @@ fn pipeline(criterion: &mut Criterion) {
         let mut out = Vec::with_capacity(4096);
         assert!(PIPELINE.iter().all(|function| !function.apply(value, &mut out, &context)), "{name}");
         group.bench_function(*name, |bencher| {
-            bencher.iter(|| PIPELINE.iter().filter(|function| function.apply(black_box(value), &mut out, &context)).count());
+            bencher.iter(|| {
+                PIPELINE.iter().filter(|function| function.apply(black_box(value), &mut out, &context)).count()
+            });
         });
     }
     group.finish();

@@ -20,6 +20,8 @@ mod diff;
 #[cfg(feature = "gateway")]
 mod environment;
 #[cfg(feature = "gateway")]
+mod geo;
+#[cfg(feature = "gateway")]
 mod load;
 #[cfg(feature = "gateway")]
 pub mod raw;

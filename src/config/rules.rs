@@ -133,6 +133,10 @@ impl<'c> RuleCompiler<'c> {
         if has_errors {
             return None;
         }
+        let geo = super::geo::named(&ruleset);
+        if let Some((path, _)) = &geo {
+            loader.record_file(path);
+        }
         let texts = loader.digest();
         let known = self.current.compiled.iter().chain(&self.previous.compiled);
         let known = known.filter(|compiled| compiled.texts == texts).find(|compiled| compiled.is_current(loader));
@@ -145,7 +149,14 @@ impl<'c> RuleCompiler<'c> {
             }
             return Some(program);
         }
-        match Program::compile(&ruleset, loader, &EngineOptions::default()) {
+        let mut options = EngineOptions::default();
+        if let Some((path, location)) = geo {
+            match super::geo::open(&path, location) {
+                Ok(database) => options.geo = Some(database),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        match Program::compile(&ruleset, loader, &options) {
             Ok((program, warnings)) => {
                 let program = Arc::new(program);
                 problems.extend(warnings.clone());
@@ -209,6 +220,12 @@ impl Loader {
             texts.update((part.len() as u64).to_le_bytes());
             texts.update(part);
         }
+    }
+
+    /// A large file stands in the digest with its name, size and time of change.
+    fn record_file(&self, path: &Path) {
+        let stamp = std::fs::metadata(path).and_then(|file| Ok((file.len(), file.modified()?)));
+        self.texts.borrow_mut().update(format!("{} {:?}", path.display(), stamp.ok()));
     }
 
     fn digest(&self) -> Digest {
