@@ -92,6 +92,10 @@ pub const WAF_TX_VARIABLES: usize = 10_000;
 /// Most matches of one transaction that are logged. No key; the score goes on counting.
 pub const WAF_MATCHES: usize = 2_000;
 
+/// Most bytes of a message, of log data, of a tag, of a name and of a path in a log line, each. No key; the rest is
+/// left out. Log data is cut at 512 bytes in ModSecurity's line format besides.
+pub const WAF_LOG_TEXT_BYTES: usize = 4096;
+
 /// Longest name of an argument made from JSON: names repeat the keys of all containers around. No key; longer is
 /// REQBODY_ERROR.
 pub const WAF_JSON_NAME_BYTES: usize = 64 * 1024;

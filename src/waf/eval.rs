@@ -18,6 +18,7 @@ use super::settings::{AuditEngine, EngineMode};
 use super::trace::TraceOutcome;
 use super::transaction::Transaction;
 use super::{Interruption, Verdict};
+use crate::limits;
 
 /// Runs the rules of a phase and says whether the transaction may go on.
 pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) -> Verdict {
@@ -290,7 +291,8 @@ fn test(
     let needs_message =
         !rule.has_link && (program.head(rule).logs || transaction.control.audit_engine != AuditEngine::Off);
     let message = if needs_message {
-        operate::message(operator, scratch, &subject, &name, full_name(rule, program, value, &name), is_hit)
+        let shown = name.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(&name);
+        operate::message(operator, scratch, &subject, shown, full_name(rule, program, value, shown), is_hit)
     } else {
         Vec::new()
     };

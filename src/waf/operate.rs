@@ -1,16 +1,12 @@
 //! Operators at work: macros in their arguments, what they found, what they say about it.
 
-use std::path::Path;
-
 use super::Program;
 use super::expand::Text;
 use super::operator::{CompileContext, Operator, OperatorContext, OperatorError, Outcome, has_macro, required_message};
-use super::options::EngineOptions;
 use super::program::{RuleIndex, TxNames};
 use super::regex::{Regex, RegexError, RegexOptions};
 use super::scratch::Scratch;
 use super::transaction::Transaction;
-use crate::seclang::SourceLoader;
 
 /// An operator with its argument.
 #[derive(Debug)]
@@ -30,22 +26,14 @@ pub(crate) fn pattern(pattern: &[u8], ignore_case: bool) -> Result<Regex, RegexE
 }
 
 impl CompiledOperator {
-    /// `file` is where the rule stands, for data files beside it.
+    /// Compiles an operator; macros in the argument get TX slots.
     pub(crate) fn compile(
         name: &'static str,
         argument: &[u8],
-        file: &Path,
-        loader: &dyn SourceLoader,
-        options: &EngineOptions,
+        context: &CompileContext<'_>,
         names: &mut TxNames,
     ) -> Result<Self, OperatorError> {
-        let context = CompileContext {
-            geo: options.geo.clone(),
-            block_list: options.block_list.clone(),
-            http_bl_key: options.http_bl_key.clone(),
-            ..CompileContext::new(loader, file)
-        };
-        let operator = Operator::compile(name, argument, &context)?;
+        let operator = Operator::compile(name, argument, context)?;
         let text = (operator.expands_macros() && has_macro(argument)).then(|| Text::parse(argument, names));
         Ok(Self { name, argument: argument.into(), text, operator })
     }

@@ -23,8 +23,6 @@ pub struct EngineOptions {
     pub geo: Option<Arc<dyn GeoDatabase>>,
     /// Answers of name servers for `@rbl`.
     pub block_list: Option<Arc<dyn BlockList>>,
-    /// Key for the http:BL list of `@rbl` (SecHttpBlKey).
-    pub http_bl_key: Option<Arc<str>>,
 }
 
 impl EngineOptions {
@@ -44,7 +42,6 @@ impl Default for EngineOptions {
             json_names: Naming::default(),
             geo: None,
             block_list: None,
-            http_bl_key: None,
         }
     }
 }

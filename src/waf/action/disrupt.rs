@@ -1,6 +1,8 @@
 //! The end of a match: logging it, and what the disruptive action does.
 
+use crate::limits;
 use crate::waf::audit::AuditMessage;
+use crate::waf::expand::Text;
 use crate::waf::line::{self, Expanded, Subject};
 use crate::waf::program::{AllowScope, Disposition, Head, Program, RuleIndex};
 use crate::waf::scratch::Scratch;
@@ -63,13 +65,20 @@ fn expand(
     rule: RuleIndex,
     head: &Head,
 ) -> Expanded {
-    let mut text = |text: &Option<crate::waf::expand::Text>| {
-        text.as_ref().map(|text| super::expanded(text, program, transaction, scratch, rule)).unwrap_or_default()
+    let mut text = |text: &Text| {
+        let mut expanded = super::expanded(text, program, transaction, scratch, rule);
+        expanded.truncate(limits::WAF_LOG_TEXT_BYTES);
+        expanded
     };
-    let message = text(&head.message);
-    let data = text(&head.log_data);
-    let tags = head.tags.iter().map(|tag| super::expanded(tag, program, transaction, scratch, rule)).collect();
+    let message = head.message.as_ref().map(&mut text).unwrap_or_default();
+    let data = head.log_data.as_ref().map(&mut text).unwrap_or_default();
+    let tags = head.tags.iter().map(&mut text).collect();
     Expanded { message, data, tags }
+}
+
+/// What is logged is bounded, whatever a client sent.
+fn cut(text: &[u8]) -> &[u8] {
+    text.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(text)
 }
 
 fn denial(disruption: &Disruption, phase: u8) -> Vec<u8> {
@@ -116,13 +125,13 @@ fn log(
             transaction.audit.push(message);
         }
     }
-    if !head.logs || transaction.matches.len() >= crate::limits::WAF_MATCHES {
+    if !head.logs || transaction.matches.len() >= limits::WAF_MATCHES {
         return;
     }
     let arena = &transaction.arena;
     let subject = Subject {
-        host: transaction.request.host.map(|host| host.of(arena)).unwrap_or_default(),
-        uri: transaction.request.path.unwrap_or(transaction.request.target).of(arena),
+        host: cut(transaction.request.host.map(|host| host.of(arena)).unwrap_or_default()),
+        uri: cut(transaction.request.path.unwrap_or(transaction.request.target).of(arena)),
         unique_id: transaction.unique_id.of(arena),
     };
     let line_text = line::compose(action, operator, head, expanded, &subject);
@@ -133,7 +142,7 @@ fn log(
         data: expanded.data.clone(),
         severity: head.severity,
         tags: expanded.tags.clone(),
-        variable: transaction.matched.last_name.clone(),
+        variable: cut(&transaction.matched.last_name).to_vec(),
         file: std::sync::Arc::clone(&head.file),
         line: head.line,
         version: head.version.as_deref().map(<[u8]>::to_vec).unwrap_or_default(),

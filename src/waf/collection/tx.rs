@@ -4,6 +4,8 @@
 //! Values lie in the transaction's arena and are never changed in place, so a value that a rule is looking at stays
 //! what it was when the rule began.
 
+use std::collections::HashMap;
+
 use super::{Buffer, Bytes, Collector, Span, Value, Variable, Wanted, selects};
 use crate::limits;
 use crate::waf::operator::Evidence;
@@ -14,7 +16,10 @@ use crate::waf::transaction::Transaction;
 #[derive(Debug, Default)]
 pub(crate) struct TxStore {
     slots: Vec<Option<Held>>,
-    overflow: Vec<(Span, Held)>,
+    /// Variables with names made at run time; a removed one leaves its place.
+    overflow: Vec<(Span, Option<Held>)>,
+    /// Places in `overflow` by lower-case name.
+    places: HashMap<Box<[u8]>, usize>,
     clock: u32,
 }
 
@@ -52,12 +57,23 @@ impl TxStore {
         self.slots.clear();
         self.slots.resize(slots, None);
         self.overflow.clear();
+        self.places.clear();
         self.clock = 0;
     }
 
     /// The value of a slot, in the arena.
     pub(crate) fn slot(&self, slot: TxSlot) -> Option<Span> {
         self.slots.get(slot.0 as usize).copied().flatten().map(|held| held.value)
+    }
+
+    fn place(&self, name: &[u8]) -> Option<&Option<Held>> {
+        let place = self.places.get(name.to_ascii_lowercase().as_slice())?;
+        self.overflow.get(*place).map(|(_, held)| held)
+    }
+
+    fn place_mut(&mut self, name: &[u8]) -> Option<&mut Option<Held>> {
+        let place = self.places.get(name.to_ascii_lowercase().as_slice())?;
+        self.overflow.get_mut(*place).map(|(_, held)| held)
     }
 
     fn clear_slot(&mut self, slot: TxSlot) {
@@ -81,10 +97,7 @@ impl Transaction {
     pub(crate) fn tx_value(&self, name: TxName<'_>) -> Option<Span> {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.slot(slot),
-            TxName::Other(name) => {
-                let found = self.tx.overflow.iter().find(|(own, _)| own.of(&self.arena).eq_ignore_ascii_case(name));
-                found.map(|(_, held)| held.value)
-            }
+            TxName::Other(name) => self.tx.place(name).and_then(|place| place.as_ref()).map(|held| held.value),
         }
     }
 
@@ -101,19 +114,7 @@ impl Transaction {
                 let name = self.store(name);
                 self.tx.put_slot(slot, span, Some(name));
             }
-            TxName::Other(name) => {
-                let arena = &self.arena;
-                let found = self.tx.overflow.iter_mut().find(|(own, _)| own.of(arena).eq_ignore_ascii_case(name));
-                if let Some((_, held)) = found {
-                    held.value = span;
-                } else if self.tx.overflow.len() < limits::WAF_TX_VARIABLES {
-                    let name = self.store(name);
-                    self.tx.clock += 1;
-                    self.tx.overflow.push((name, Held { value: span, name: None, made: self.tx.clock }));
-                } else {
-                    self.is_arena_full = true;
-                }
-            }
+            TxName::Other(name) => self.set_other(name, span),
         }
     }
 
@@ -122,9 +123,26 @@ impl Transaction {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.clear_slot(slot),
             TxName::Other(name) => {
-                let arena = &self.arena;
-                self.tx.overflow.retain(|(own, _)| !own.of(arena).eq_ignore_ascii_case(name));
+                if let Some(place) = self.tx.place_mut(name) {
+                    *place = None;
+                }
             }
+        }
+    }
+
+    fn set_other(&mut self, name: &[u8], value: Span) {
+        self.tx.clock += 1;
+        let made = self.tx.clock;
+        if let Some(place) = self.tx.place_mut(name) {
+            let made = place.map_or(made, |held| held.made);
+            *place = Some(Held { value, name: None, made });
+        } else if self.tx.overflow.len() < limits::WAF_TX_VARIABLES {
+            let place = self.tx.overflow.len();
+            self.tx.places.insert(name.to_ascii_lowercase().into_boxed_slice(), place);
+            let name = self.store(name);
+            self.tx.overflow.push((name, Some(Held { value, name: None, made })));
+        } else {
+            self.is_arena_full = true;
         }
     }
 
@@ -196,6 +214,7 @@ pub(crate) fn collect(transaction: &Transaction, wanted: Wanted<'_>, out: &mut C
         _ => {}
     }
     for (name, held) in &store.overflow {
+        let Some(held) = held else { continue };
         if selects(&wanted, name.of(&transaction.arena), out.caches) {
             found.push((held.made, Value::member(Variable::Tx, Bytes::arena(*name), Bytes::arena(held.value))));
         }

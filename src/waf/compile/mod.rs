@@ -47,6 +47,7 @@ impl Program {
             operator_ids: HashMap::new(),
             rule_sets: Vec::new(),
             files: HashMap::new(),
+            http_bl_key: None,
         };
         let settings = setting::compile(&mut compiler, ruleset);
         let chains = link::link(&mut compiler, ruleset);
@@ -88,6 +89,8 @@ struct Compiler<'a> {
     operator_ids: HashMap<OperatorKey, OperatorId>,
     rule_sets: Vec<RuleSet>,
     files: HashMap<Box<Path>, Arc<str>>,
+    /// SecHttpBlKey
+    http_bl_key: Option<Arc<str>>,
 }
 
 /// Operators are the same when name, argument and the directory of their data files are.

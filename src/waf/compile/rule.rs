@@ -12,7 +12,7 @@ use crate::waf::action::Action;
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
 use crate::waf::operate::CompiledOperator;
-use crate::waf::operator::Operator;
+use crate::waf::operator::{CompileContext, Operator};
 use crate::waf::program::{Disposition, Head, Namespace, OperatorId, Rule, Selector, Target};
 
 /// The tables that rules refer to.
@@ -163,14 +163,13 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
     if let Some(shared) = compiler.operator_ids.get(&key).filter(|_| compiler.options.share_operators) {
         return *shared;
     }
-    let operator = match CompiledOperator::compile(
-        name,
-        argument,
-        path,
-        compiler.loader,
-        compiler.options,
-        &mut compiler.tx_names,
-    ) {
+    let context = CompileContext {
+        geo: compiler.options.geo.clone(),
+        block_list: compiler.options.block_list.clone(),
+        http_bl_key: compiler.http_bl_key.clone(),
+        ..CompileContext::new(compiler.loader, path)
+    };
+    let operator = match CompiledOperator::compile(name, argument, &context, &mut compiler.tx_names) {
         Ok(operator) => operator,
         Err(problem) => {
             let location = link.condition.as_ref().map_or(&link.location, |condition| &condition.operator.location);

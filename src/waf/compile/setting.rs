@@ -58,6 +58,7 @@ fn apply(compiler: &mut Compiler<'_>, settings: &mut Settings, location: &Locati
         "SecCookieV0Separator" => settings.cookie_separator = first.first().copied(),
         "SecUploadFileLimit" => settings.upload_file_limit = small(),
         "SecCollectionTimeout" => settings.collection_timeout = small(),
+        "SecHttpBlKey" => compiler.http_bl_key = Some(String::from_utf8_lossy(first).into()),
         "SecWebAppId" => settings.web_app_id = first.to_vec(),
         "SecSensorId" => settings.sensor_id = first.to_vec(),
         "SecComponentSignature" => settings.component_signatures.push(String::from_utf8_lossy(first).into_owned()),

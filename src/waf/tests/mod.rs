@@ -5,6 +5,7 @@ mod audit;
 mod chains;
 mod crs;
 mod flow;
+mod hostile;
 mod logging;
 mod removal;
 mod requests;

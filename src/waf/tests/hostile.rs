@@ -1,0 +1,60 @@
+//! What a client may send to make the engine work, log or remember too much.
+
+use super::*;
+use crate::limits;
+
+#[test]
+fn log_lines_are_bounded() {
+    let rules = r#"SecRule ARGS_NAMES|ARGS "@rx a" "id:1,phase:1,pass,msg:'%{MATCHED_VAR}',logdata:'%{MATCHED_VAR}',tag:'%{MATCHED_VAR_NAME}'""#;
+    let long = "a".repeat(200_000);
+    let outcome = get(rules, &format!("/{long}?{long}={long}"));
+    assert_eq!(outcome.ids(), [1, 1]);
+    for found in &outcome.summary.matches {
+        assert!(found.line_text.len() < 5 * limits::WAF_LOG_TEXT_BYTES, "{}", found.line_text.len());
+        assert!(found.message.len() <= limits::WAF_LOG_TEXT_BYTES);
+        assert!(found.variable.len() <= limits::WAF_LOG_TEXT_BYTES);
+    }
+}
+
+#[test]
+fn many_arguments() {
+    let query: Vec<String> = (0..10_000).map(|n| format!("a{n}={n}")).collect();
+    let rules = r#"SecRule ARGS "@rx ." "id:1,phase:1,pass,setvar:tx.n=+1,setvar:'tx.%{MATCHED_VAR_NAME}=1'"
+        SecAction "id:2,phase:2,pass,msg:'%{tx.n}'""#;
+    let outcome = get(rules, &format!("/?{}", query.join("&")));
+    // SecArgumentsLimit is 1,000.
+    assert_eq!(outcome.ids().len(), 1001);
+    assert_eq!(outcome.messages()[1000], "1000");
+    let all = get(&format!("SecArgumentsLimit 10000\n{rules}"), &format!("/?{}", query.join("&")));
+    assert_eq!(all.ids().len(), limits::WAF_MATCHES);
+    assert_eq!(all.summary.matches[0].rule_id, RuleId(1));
+}
+
+#[test]
+fn variables_do_not_grow_without_bound() {
+    let rules = r#"
+        SecArgumentsLimit 10000
+        SecRule ARGS "@rx ." "id:1,phase:1,pass,nolog,setvar:'tx.all=%{tx.all}%{MATCHED_VAR}%{MATCHED_VAR}'"
+        SecAction "id:2,phase:1,pass,setvar:tx.ok=1,msg:'%{tx.ok}'"
+    "#;
+    let query = format!("a={}&", "x".repeat(20)).repeat(4_000);
+    let outcome = get(rules, &format!("/?{query}"));
+    assert_eq!(outcome.ids(), [2]);
+    assert!(outcome.messages()[0].len() <= 1);
+}
+
+#[test]
+fn strange_requests() {
+    let rules = r#"SecRule REQUEST_LINE|REQUEST_URI|REQUEST_BASENAME|ARGS|REQUEST_HEADERS|REQUEST_COOKIES|FULL_REQUEST "@rx ^" "id:1,phase:2,pass,nolog""#;
+    let program = program(rules);
+    for target in ["", "?", "#", "/#?x", "://", "http://", "http://?", "http:///", "*", "/%", "/%%", "/\u{0}", "//"] {
+        for method in ["", "CONNECT", "GET"] {
+            let mut exchange = Exchange { method, ..Exchange::get(target) };
+            exchange.headers.push(("Host".into(), "[".into()));
+            exchange.headers.push(("Authorization".into(), "Basic =".into()));
+            exchange.headers.push(("Cookie".into(), ";=;,\"".into()));
+            exchange.headers.push((String::new(), String::new()));
+            assert_eq!(exchange.run(&program).status(), None);
+        }
+    }
+}
