@@ -18,7 +18,7 @@ use super::ticket::{TicketPolicy, Tickets};
 use crate::certificate::load;
 use crate::certificate::{CertificateError, Leaf};
 use crate::config::model::{ClientCertificatePolicy, ListenerTls};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostic, Diagnostics};
 
 /// The server side of one listener.
 #[derive(Debug, Clone)]
@@ -81,6 +81,12 @@ impl Certificates {
                     continue;
                 }
             };
+            if leaf.dns_names.is_empty() && leaf.addresses.is_empty() {
+                let message =
+                    format!("{place}: `{}` names nobody, so no client accepts it", files.certificate.display());
+                let advice = "issue it with a subject alternative name; the common name is not looked at";
+                diagnostics.push(Diagnostic::warning(None, message).advise(advice));
+            }
             for name in &leaf.dns_names {
                 match name.strip_prefix("*.") {
                     Some(parent) => certificates.wildcard.entry(parent.to_owned()).or_default().push(key.clone()),

@@ -53,6 +53,8 @@ pub struct Backend {
     key: KeyId,
     keep: Keep,
     pub(super) state: Arc<BackendState>,
+    /// Without a probe it is healthy, whatever an earlier configuration's probe has found.
+    is_probed: bool,
     /// Out until then, in milliseconds of the pool's epoch; 0 when in.
     ejected_until: AtomicU64,
     /// Has the outlier detector anything to forget when a request goes well?
@@ -307,10 +309,14 @@ impl Pool {
         let changed = {
             let mut tracking = state.tracking();
             tracking.probed_at = Some(now);
-            tracking.tracker.observe(is_success, thresholds)
+            let changed = tracking.tracker.observe(is_success, thresholds);
+            if let Some(health) = changed {
+                state.set_health(health);
+            }
+            changed
         };
-        if let Some(health) = changed {
-            state.set_health(health);
+        // Also without a change: around a reload the probes of the other pool may have been the first to notice it.
+        if !self.available().eq(self.rotation.load().candidates().iter().copied()) {
             self.rotate();
         }
         changed
@@ -349,8 +355,8 @@ impl Pool {
         if milliseconds < due {
             return;
         }
-        // One worker does it; the others go on with the old rotation for the moment that takes.
-        if self.next_return.compare_exchange(due, NEVER, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        // One worker does it (and sees every ejection that was counted into `due`); the others go on with the old rotation for the moment that takes.
+        if self.next_return.compare_exchange(due, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return;
         }
         for backend in &self.backends {
@@ -358,7 +364,7 @@ impl Pool {
             if until != 0 && until <= milliseconds {
                 backend.ejected_until.store(0, Ordering::Relaxed);
             } else if until != 0 {
-                self.next_return.fetch_min(until, Ordering::Relaxed);
+                self.next_return.fetch_min(until, Ordering::AcqRel);
             }
         }
         self.rotate();
@@ -375,7 +381,7 @@ impl Pool {
             let until = self.milliseconds(Instant::from_std(until)).max(1);
             backend.ejected_until.store(until, Ordering::Relaxed);
             backend.state.ejections.fetch_add(1, Ordering::Relaxed);
-            self.next_return.fetch_min(until, Ordering::Relaxed);
+            self.next_return.fetch_min(until, Ordering::AcqRel);
             self.rotate();
         }
     }
@@ -476,6 +482,7 @@ impl Backend {
         key: KeyId,
         keep: Keep,
         state: Arc<BackendState>,
+        is_probed: bool,
     ) -> Self {
         Self {
             name: target.to_string(),
@@ -485,6 +492,7 @@ impl Backend {
             key,
             keep,
             state,
+            is_probed,
             ejected_until: AtomicU64::new(0),
             is_remembered: AtomicBool::new(false),
         }
@@ -501,7 +509,7 @@ impl Backend {
 
     /// What the probe says; a pool without a probe holds every backend for healthy.
     pub fn health(&self) -> Health {
-        self.state.health()
+        if self.is_probed { self.state.health() } else { Health::Healthy }
     }
 
     /// Does it take traffic: healthy and not ejected?
@@ -621,12 +629,6 @@ impl BackendState {
             2 => Health::Unhealthy,
             _ => Health::Unknown,
         }
-    }
-
-    /// Sets the health by decree: a pool that lost its probe holds everyone for healthy.
-    pub(super) fn reset_health(&self, health: Health) {
-        self.tracking().tracker = Tracker::new(health);
-        self.set_health(health);
     }
 
     pub(super) fn tracking(&self) -> MutexGuard<'_, Tracking> {

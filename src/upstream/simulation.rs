@@ -164,3 +164,33 @@ async fn a_pool_keeps_its_rules_through_a_random_day() {
         assert!(pool.backends().iter().all(super::pool::Backend::is_available));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_noticed_by_the_pool_before_reaches_the_one_after() {
+    let mut random = Random::seeded("reload race");
+    let mut configuration = configuration(&mut random);
+    let before = Upstreams::build(&configuration, None).expect("built");
+    configuration.pools[0].idle_connections += 1;
+    let after = Upstreams::build(&configuration, Some(&before)).expect("built");
+    let (before, after) = (before.pool(PoolId(0)), after.pool(PoolId(0)));
+    probe(before, BackendIndex(0), true);
+    probe(after, BackendIndex(0), true);
+    let rotation: Vec<u16> = (0..4).map(|_| after.pick(0, &[]).expect("the first").index().0).collect();
+    assert_eq!(rotation, [0; 4]);
+    for _ in 0..3 {
+        probe(before, BackendIndex(0), false);
+    }
+    probe(after, BackendIndex(0), false);
+    assert!(matches!(after.pick(0, &[]), Err(NoBackend::AllUnhealthy(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_loses_its_probe_takes_everyone_and_the_one_before_is_left_alone() {
+    let mut random = Random::seeded("probe removed");
+    let mut configuration = configuration(&mut random);
+    let before = Upstreams::build(&configuration, None).expect("built");
+    configuration.pools[0].probe = None;
+    let after = Upstreams::build(&configuration, Some(&before)).expect("built");
+    assert!(after.pool(PoolId(0)).backends().iter().all(super::pool::Backend::is_available));
+    assert!(!before.pool(PoolId(0)).backends().iter().any(super::pool::Backend::is_available));
+}

@@ -179,19 +179,14 @@ impl Upstreams {
         let same =
             |old: &&Backend| old.target.host.to_string() == traffic.host.to_string() && old.target.port == traffic.port;
         let state = match old.and_then(|old| old.backends.iter().find(same)) {
-            Some(old) => {
-                if pool.probe.is_none() {
-                    old.state.reset_health(Health::Healthy);
-                }
-                Arc::clone(&old.state)
-            }
+            Some(old) => Arc::clone(&old.state),
             None => {
                 let health = if pool.probe.is_some() { Health::Unknown } else { Health::Healthy };
                 Arc::new(BackendState::new(health))
             }
         };
         let keep = Keep { most: pool.idle_connections, timeout: pool.timeouts.idle };
-        Ok(Backend::new(settings, traffic, probe, id, keep, state))
+        Ok(Backend::new(settings, traffic, probe, id, keep, state, pool.probe.is_some()))
     }
 }
 
