@@ -6,6 +6,8 @@ mod lab;
 
 #[path = "upstream/connect.rs"]
 mod connect;
+#[path = "upstream/peers.rs"]
+mod peers;
 #[path = "upstream/probes.rs"]
 mod probes;
 #[path = "upstream/reloads.rs"]
