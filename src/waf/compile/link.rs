@@ -1,7 +1,9 @@
 //! Directives to chains, in the order of the text.
 //!
 //! A rule inherits from the last SecDefaultAction before it. SecRuleRemove… and SecRuleUpdate… change rules that stand
-//! before them and no others, which is why exclusions are loaded after the rules that they concern.
+//! before them and no others, which is why exclusions are loaded after the rules that they concern. One that fits no
+//! rule before it would do nothing, which nobody means: it is applied to the rules after it, as ModSecurity 3 does,
+//! with a warning.
 
 use super::Compiler;
 use super::actions::{ActionSet, Disruptive};
@@ -49,58 +51,75 @@ impl Chain {
 
 /// Puts the chains together.
 pub(super) fn link(compiler: &mut Compiler<'_>, ruleset: &Ruleset) -> Vec<Item> {
-    let mut linker = Linker { compiler, items: Vec::new(), default: ActionSet::initial(), is_chain_open: false };
+    let mut linker = Linker {
+        compiler,
+        items: Vec::new(),
+        default: ActionSet::initial(),
+        is_chain_open: false,
+        early: Vec::new(),
+        is_late: false,
+    };
     for directive in &ruleset.directives {
         linker.directive(&directive.location, &directive.kind);
+    }
+    linker.is_late = true;
+    for (location, kind) in std::mem::take(&mut linker.early) {
+        linker.directive(location, kind);
     }
     linker.items
 }
 
-struct Linker<'c, 'a> {
+struct Linker<'c, 'a, 'r> {
     compiler: &'c mut Compiler<'a>,
     items: Vec<Item>,
     default: ActionSet,
     is_chain_open: bool,
+    /// Changes that fitted no rule before them.
+    early: Vec<(&'r Location, &'r DirectiveKind)>,
+    /// Are all rules there, and the early changes made up for?
+    is_late: bool,
 }
 
-impl Linker<'_, '_> {
-    fn directive(&mut self, location: &Location, kind: &DirectiveKind) {
-        match kind {
+impl<'r> Linker<'_, '_, 'r> {
+    fn directive(&mut self, location: &'r Location, kind: &'r DirectiveKind) {
+        let changed = match kind {
             DirectiveKind::Rule(rule) => {
                 let condition = Condition { targets: rule.targets.clone(), operator: rule.operator.clone() };
-                self.rule(location, Some(condition), &rule.actions);
+                return self.rule(location, Some(condition), &rule.actions);
             }
-            DirectiveKind::Action(actions) => self.rule(location, None, actions),
-            DirectiveKind::Marker(name) => self.items.push(Item::Marker(name.clone())),
-            DirectiveKind::DefaultAction(actions) => self.set_default(location, actions),
-            DirectiveKind::RemoveById(ranges) => self.remove(&|chain| is_in(chain.id, ranges)),
+            DirectiveKind::Action(actions) => return self.rule(location, None, actions),
+            DirectiveKind::Marker(name) => return self.items.push(Item::Marker(name.clone())),
+            DirectiveKind::DefaultAction(actions) => return self.set_default(location, actions),
+            DirectiveKind::Setting(_) => return,
+            DirectiveKind::RemoveById(ranges) => Some(self.remove(&mut |chain| is_in(chain.id, ranges))),
             DirectiveKind::RemoveByTag(pattern) => {
-                if let Some(mut fits) = self.tag_filter(location, pattern) {
-                    self.remove_mut(&mut fits);
-                }
+                self.tag_filter(location, pattern).map(|mut fits| self.remove(&mut fits))
             }
             DirectiveKind::RemoveByMsg(pattern) => {
-                if let Some(mut fits) = self.message_filter(location, pattern) {
-                    self.remove_mut(&mut fits);
-                }
+                self.message_filter(location, pattern).map(|mut fits| self.remove(&mut fits))
             }
             DirectiveKind::UpdateTargetById(ranges, update) => {
-                self.update_targets(&mut |chain| is_in(chain.id, ranges), update);
+                Some(self.update_targets(&mut |chain| is_in(chain.id, ranges), update))
             }
             DirectiveKind::UpdateTargetByTag(pattern, update) => {
-                if let Some(mut fits) = self.tag_filter(location, pattern) {
-                    self.update_targets(&mut fits, update);
-                }
+                self.tag_filter(location, pattern).map(|mut fits| self.update_targets(&mut fits, update))
             }
             DirectiveKind::UpdateTargetByMsg(pattern, update) => {
-                if let Some(mut fits) = self.message_filter(location, pattern) {
-                    self.update_targets(&mut fits, update);
-                }
+                self.message_filter(location, pattern).map(|mut fits| self.update_targets(&mut fits, update))
             }
             DirectiveKind::UpdateActionById { id, offset, actions } => {
-                self.update_actions(location, *id, *offset, actions);
+                Some(self.update_actions(location, *id, *offset, actions))
             }
-            DirectiveKind::Setting(_) => {}
+        };
+        match changed {
+            Some(0) if !self.is_late => self.early.push((location, kind)),
+            Some(0) => self.compiler.warn(location, None, "this changes nothing: no rule fits"),
+            Some(_) if self.is_late => {
+                let message = "no rule before this line fits, so it changes rules after it; ModSecurity 2 would not";
+                self.compiler.warn(location, None, message);
+            }
+            // A pattern that does not compile was reported.
+            Some(_) | None => {}
         }
     }
 
@@ -132,7 +151,9 @@ impl Linker<'_, '_> {
 
     fn set_default(&mut self, location: &Location, actions: &[Action]) {
         let mut set = ActionSet::default();
-        self.apply(&mut set, actions);
+        // `block` stands for the default, so as a default it changes nothing.
+        let actions: Vec<_> = actions.iter().filter(|action| action.name != "block").cloned().collect();
+        self.apply(&mut set, &actions);
         let (old, new) = (&self.default, &set);
         let is_first = old.blocking.is_none() && old.disruption == Some(Disruptive::Pass);
         if !is_first && old.phase != new.phase && old.disruption != new.disruption {
@@ -150,12 +171,10 @@ impl Linker<'_, '_> {
         })
     }
 
-    fn remove(&mut self, fits: &dyn Fn(&Chain) -> bool) {
-        self.chains().filter(|chain| fits(chain)).for_each(|chain| chain.is_removed = true);
-    }
-
-    fn remove_mut(&mut self, fits: &mut dyn FnMut(&Chain) -> bool) {
-        self.chains().for_each(|chain| chain.is_removed = fits(chain));
+    /// How many chains were taken away.
+    fn remove(&mut self, fits: &mut dyn FnMut(&Chain) -> bool) -> usize {
+        let fitting = self.chains().filter_map(|chain| fits(chain).then_some(chain));
+        fitting.map(|chain| chain.is_removed = true).count()
     }
 
     /// Does a tag of the starter match?
@@ -178,28 +197,29 @@ impl Linker<'_, '_> {
         })
     }
 
-    fn update_targets(&mut self, fits: &mut dyn FnMut(&Chain) -> bool, update: &TargetUpdate) {
+    /// How many chains were looked after.
+    fn update_targets(&mut self, fits: &mut dyn FnMut(&Chain) -> bool, update: &TargetUpdate) -> usize {
+        let mut count = 0;
         for chain in self.chains() {
             if !fits(chain) {
                 continue;
             }
+            count += 1;
             for condition in chain.links.iter_mut().filter_map(|link| link.condition.as_mut()) {
                 apply_update(&mut condition.targets, update);
             }
         }
+        count
     }
 
-    fn update_actions(&mut self, location: &Location, id: u32, offset: u32, actions: &[Action]) {
+    /// How many rules were changed: one or none.
+    fn update_actions(&mut self, location: &Location, id: u32, offset: u32, actions: &[Action]) -> usize {
         let found = self.items.iter().position(|item| matches!(item, Item::Chain(c) if c.id == id && !c.is_removed));
         let set = match found.and_then(|index| self.items.get(index)) {
             Some(Item::Chain(chain)) => chain.links.get(offset as usize).map(|link| link.actions.clone()),
             _ => None,
         };
-        let Some(old) = set else {
-            let what = if offset == 0 { format!("rule {id}") } else { format!("link {offset} of rule {id}") };
-            self.compiler.warn(location, Some(id), format!("there is no {what} before this line, so nothing changes"));
-            return;
-        };
+        let Some(old) = set else { return 0 };
         let mut set = old.clone();
         // What a rule has one of is replaced, so a link stays a link and keeps its chain.
         self.apply(&mut set, actions);
@@ -217,6 +237,7 @@ impl Linker<'_, '_> {
         {
             link.actions = ActionSet { id: old.id, phase: old.phase, has_link: old.has_link, ..set };
         }
+        1
     }
 }
 
