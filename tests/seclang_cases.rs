@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use portcullis::authoring::json_cases::{self, CaseReport};
+use portcullis::authoring::regression_cases;
 use portcullis::seclang::source::FileLoader;
 
 fn shared() -> Option<PathBuf> {
@@ -61,4 +62,31 @@ fn transformations() {
     assert!(files >= 35, "{files} files");
     assert!(report.transformations >= 376, "{} cases", report.transformations);
     assert_eq!(report.operators, 0);
+}
+
+#[test]
+fn regression() {
+    let Some(cases) = shared() else { return };
+    let mut paths: Vec<_> = std::fs::read_dir(cases.join("regression")).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    let mut report = regression_cases::RegressionReport::default();
+    for path in paths {
+        report.add(regression_cases::run(&FileLoader::open(&path).unwrap(), &FileLoader).unwrap());
+    }
+    let wrong: Vec<_> = report.failures.iter().map(|(name, what)| format!("{name}\n    {what}")).collect();
+    eprintln!(
+        "{} cases, {} assertions, {} known differences, {} only wording",
+        report.cases,
+        report.assertions,
+        report.known.len(),
+        report.wording.len()
+    );
+    // Each known difference is explained where people look for it.
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/modsecurity-differences.md")).unwrap();
+    for (file, number, entry) in regression_cases::KNOWN_DIFFERENCES {
+        assert!(page.contains(&format!("**{entry}.**")), "{file} {number}: no entry {entry}");
+    }
+    assert!(report.cases >= 330 && report.assertions >= 255, "{report:?}");
+    assert!(wrong.is_empty(), "{} failed:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -3,16 +3,19 @@
 //! Nothing here does input or output. In order of flow: [`cases`] reads a case file, [`wire`] makes the bytes of a
 //! request, a [`Target`] sends them (in process that is [`exchange`], with [`backend`] behind it), [`check`] compares
 //! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
-//! [`json_cases`] runs ModSecurity's cases for single operators and transformations.
+//! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
+//! whole rules, and [`run_json`] either.
 
 pub mod backend;
 pub mod cases;
 pub mod check;
 pub mod exchange;
 pub mod json_cases;
+pub mod regression_cases;
 pub mod report;
 pub mod rule_set;
 pub mod run_cases;
+pub mod run_json;
 pub mod template;
 pub mod wire;
 

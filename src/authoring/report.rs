@@ -36,6 +36,9 @@ fn human(results: &Results, elapsed: Duration, shows_log: bool) -> String {
             line(&mut out, format_args!("    | {}", String::from_utf8_lossy(logged)));
         }
     }
+    for note in &results.notes {
+        line(&mut out, format_args!("note: {note}"));
+    }
     line(
         &mut out,
         format_args!(
@@ -77,6 +80,7 @@ fn json(results: &Results, elapsed: Duration) -> String {
         "passed": results.tests - results.failed(),
         "failed": results.failed(),
         "seconds": elapsed.as_secs_f64(),
+        "notes": results.notes,
         "results": tests,
     });
     format!("{report}\n")
@@ -154,7 +158,7 @@ mod tests {
             log: vec![b"line".to_vec()],
         };
         let outcomes = vec![outcome("1-1", &[]), outcome("1-2", &["rule 7 was not \"logged\""])];
-        Results { files: 1, tests: 2, stages: 2, assertions: 3, outcomes }
+        Results { files: 1, tests: 2, stages: 2, assertions: 3, outcomes, notes: Vec::new() }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::live::{Live, LiveOptions};
 use super::{Exit, case_files, output};
 use crate::authoring::cases::{self, CaseFile, Pattern};
 use crate::authoring::report::{self, Format};
-use crate::authoring::{Engine, Outcome, Target, rule_set, run_cases};
+use crate::authoring::{Engine, Outcome, Results, Target, rule_set, run_cases, run_json};
 use crate::config::BUILTIN;
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::seclang::format;
@@ -89,7 +89,7 @@ struct TestArguments {
     /// Threads; a live run has one.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Run only tests whose name matches this pattern.
+    /// Run only tests whose name matches this pattern; of JSON cases, only files whose path does.
     #[arg(long, value_name = "REGEX")]
     filter: Option<String>,
     /// Print the log lines of stages that failed.
@@ -185,31 +185,34 @@ impl TestArguments {
     fn run(self) -> Result<bool, Diagnostics> {
         #[expect(clippy::disallowed_methods, reason = "the command reports how long it took")]
         let start = std::time::Instant::now();
-        let files = self.load()?;
+        let (files, json) = self.load()?;
         let filter = self.filter.as_deref().map(Pattern::new).transpose();
         let filter = filter.map_err(|error| problem(format!("the filter is malformed: {error}")))?;
         let is_wanted = |name: &str| filter.as_ref().is_none_or(|filter| filter.regex.is_match(name));
         let count = files.iter().flat_map(|file| &file.tests).filter(|test| is_wanted(&test.name)).count();
-        let bar = progress(count);
+        let bar = progress(count + json.len());
         let done = |_: &Outcome| bar.inc(1);
-        let results = match (&self.live, &self.log) {
+        let mut results = Results::default();
+        match (&self.live, &self.log) {
             (Some(url), Some(log)) => {
                 let options = LiveOptions::new(url, log).map_err(problem)?;
-                run_cases::run(&files, 1, &is_wanted, &|| Box::new(Live::new(&options)) as Box<dyn Target>, &done)
+                let live = || Box::new(Live::new(&options)) as Box<dyn Target>;
+                results.add(run_cases::run(&files, 1, &is_wanted, &live, &done));
             }
-            _ => {
+            _ if !files.is_empty() => {
                 let root = self.rule_set.root().ok_or_else(|| problem("say which rules: --crs DIR or --rules FILE"))?;
                 let program = compile(&root)?;
                 let jobs = self.jobs.unwrap_or_else(threads);
-                run_cases::run(
-                    &files,
-                    jobs,
-                    &is_wanted,
-                    &|| Box::new(Engine::new(&program)) as Box<dyn Target + '_>,
-                    &done,
-                )
+                let engine = || Box::new(Engine::new(&program)) as Box<dyn Target + '_>;
+                results.add(run_cases::run(&files, jobs, &is_wanted, &engine, &done));
             }
-        };
+            _ => {}
+        }
+        // JSON cases are chosen by the file: many have no name of their own.
+        for source in json.iter().filter(|source| is_wanted(&source.path().to_string_lossy())) {
+            results.add(run_json::run(source, &FileLoader).map_err(problem)?);
+            bar.inc(1);
+        }
         bar.finish_and_clear();
         let format = match self.format {
             Output::Human => Format::Human,
@@ -220,22 +223,27 @@ impl TestArguments {
         Ok(results.has_passed())
     }
 
-    fn load(&self) -> Result<Vec<CaseFile>, Diagnostics> {
-        let mut files = Vec::new();
+    /// The Core Rule Set's case files, and ModSecurity's JSON files.
+    fn load(&self) -> Result<(Vec<CaseFile>, Vec<Source>), Diagnostics> {
+        let (mut files, mut json) = (Vec::new(), Vec::new());
         let mut problems = Diagnostics::new();
-        for path in case_files::find(&self.paths, &["yaml", "yml"])? {
+        for path in case_files::find(&self.paths, &["yaml", "yml", "json"])? {
             match FileLoader::open(&path) {
                 Err(error) => problems.extend(problem(format!("cannot read {}: {error}", path.display()))),
+                Ok(source) if path.extension().is_some_and(|extension| extension == "json") => json.push(source),
                 Ok(source) => match cases::load(&source) {
                     Ok(file) => files.push(file),
                     Err(found) => problems.extend(found),
                 },
             }
         }
-        if files.is_empty() && !problems.has_errors() {
-            return Err(problem("there are no case files (*.yaml, *.yml) here"));
+        if self.live.is_some() && !json.is_empty() {
+            problems.extend(problem("ModSecurity's JSON cases bring their own rules, so they cannot run live"));
         }
-        if problems.has_errors() { Err(problems) } else { Ok(files) }
+        if files.is_empty() && json.is_empty() && !problems.has_errors() {
+            return Err(problem("there are no case files (*.yaml, *.yml, *.json) here"));
+        }
+        if problems.has_errors() { Err(problems) } else { Ok((files, json)) }
     }
 }
 

