@@ -159,3 +159,21 @@ fn show_one() {
         println!("{}", String::from_utf8_lossy(line));
     }
 }
+
+/// Bytes of memory in use, where the system tells.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn compiling() {
+    let Some(shared) = shared() else { return };
+    for _ in 0..4 {
+        let (before, start) = (resident(), std::time::SystemTime::now());
+        let program = program(&shared, 1);
+        let (elapsed, memory) = (start.elapsed().unwrap(), resident().saturating_sub(before));
+        eprintln!("{} rules in {elapsed:?}, {} kB more resident", program.rule_count(), memory / 1024);
+    }
+}

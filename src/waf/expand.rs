@@ -5,18 +5,19 @@
 
 use super::collection::{Collector, Value, Variable, Wanted};
 use super::program::{Program, RuleIndex, TxNames, TxSlot};
+use super::regex::Regex;
 use super::scratch::Scratch;
 use super::transaction::Transaction;
 
 /// Text with its macros already found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Text {
     source: Box<[u8]>,
     segments: Box<[Segment]>,
 }
 
 /// A part of a [`Text`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Segment {
     /// As is.
     Literal(Box<[u8]>),
@@ -24,6 +25,8 @@ enum Segment {
     Slot(TxSlot),
     /// Any other variable: the first of its values.
     Variable(Variable, Option<Box<[u8]>>),
+    /// The first member of a collection whose name matches.
+    Pattern(Variable, Regex),
     /// A variable that does not exist.
     Nothing,
 }
@@ -96,11 +99,13 @@ impl Text {
                         out.extend_from_slice(span.of(&transaction.arena));
                     }
                 }
-                Segment::Variable(variable, key) => {
-                    let wanted = match key {
-                        None => Wanted::All,
-                        Some(key) if *variable == Variable::Xml => Wanted::XPath(key),
-                        Some(key) => Wanted::Key(key),
+                Segment::Variable(..) | Segment::Pattern(..) => {
+                    let (variable, wanted) = match segment {
+                        Segment::Variable(Variable::Xml, Some(key)) => (&Variable::Xml, Wanted::XPath(key)),
+                        Segment::Variable(variable, Some(key)) => (variable, Wanted::Key(key)),
+                        Segment::Pattern(variable, regex) => (variable, Wanted::Regex(regex, None)),
+                        Segment::Variable(variable, None) => (variable, Wanted::All),
+                        _ => continue,
                     };
                     let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
                     let mut text = std::mem::take(&mut scratch.macro_text);
@@ -133,10 +138,16 @@ fn segment(inside: &[u8], names: &mut TxNames) -> Segment {
         Some(at) => (inside.get(..at).unwrap_or_default(), inside.get(at + 1..)),
         None => (inside, None),
     };
-    match Variable::parse_ignoring_case(name) {
-        Some(Variable::Tx) => key.map_or(Segment::Nothing, |key| Segment::Slot(names.intern(key))),
-        Some(variable) => Segment::Variable(variable, key.map(Into::into)),
-        None => Segment::Nothing,
+    let pattern = key.and_then(|key| key.strip_prefix(b"/")?.strip_suffix(b"/"));
+    match (Variable::parse_ignoring_case(name), pattern) {
+        // libmodsecurity 3 takes patterns here.
+        (Some(variable), Some(pattern)) if !pattern.is_empty() && variable != Variable::Xml => {
+            let regex = super::operate::pattern(pattern, true);
+            regex.map_or(Segment::Nothing, |regex| Segment::Pattern(variable, regex))
+        }
+        (Some(Variable::Tx), _) => key.map_or(Segment::Nothing, |key| Segment::Slot(names.intern(key))),
+        (Some(variable), _) => Segment::Variable(variable, key.map(Into::into)),
+        (None, _) => Segment::Nothing,
     }
 }
 
@@ -149,17 +160,17 @@ mod tests {
         let mut names = TxNames::new();
         let text = Text::parse(b"a %{tx.Score} 100% %{request_headers.Host}%{nope}%{x", &mut names);
         let score = names.find(b"score").expect("interned");
-        assert_eq!(
-            &*text.segments,
-            &[
-                Segment::Literal(b"a ".as_slice().into()),
-                Segment::Slot(score),
-                Segment::Literal(b" 100% ".as_slice().into()),
-                Segment::Variable(Variable::RequestHeaders, Some(b"Host".as_slice().into())),
-                Segment::Nothing,
-                Segment::Literal(b"%{x".as_slice().into()),
-            ]
-        );
+        let shown: Vec<String> = text.segments.iter().map(|segment| format!("{segment:?}")).collect();
+        let literal = |text: &[u8]| format!("Literal({text:?})");
+        let expected = [
+            literal(b"a "),
+            format!("Slot({score:?})"),
+            literal(b" 100% "),
+            format!("Variable(RequestHeaders, Some({:?}))", b"Host"),
+            "Nothing".to_owned(),
+            literal(b"%{x"),
+        ];
+        assert_eq!(shown, expected);
         assert_eq!(Text::parse(b"plain", &mut names).literal(), Some(b"plain".as_slice()));
         assert_eq!(Text::parse(b"", &mut names).literal(), Some(b"".as_slice()));
     }

@@ -139,7 +139,8 @@ pub(crate) enum Wanted<'a> {
     All,
     Key(&'a [u8]),
     Slot(TxSlot),
-    Regex(&'a super::regex::Regex, &'a [TxSlot]),
+    /// For TX with the slots that match, when they are known.
+    Regex(&'a super::regex::Regex, Option<&'a [TxSlot]>),
     XPath(&'a [u8]),
 }
 
@@ -151,7 +152,7 @@ impl<'a> Wanted<'a> {
             Selector::Key(key) => Self::Key(key),
             Selector::Dynamic(_) => Self::Key(expanded),
             Selector::Slot(slot) => Self::Slot(*slot),
-            Selector::Regex(regex, slots) => Self::Regex(regex, slots),
+            Selector::Regex(regex, slots) => Self::Regex(regex, Some(slots)),
             Selector::XPath(path) => Self::XPath(path),
         }
     }

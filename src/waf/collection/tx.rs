@@ -197,17 +197,20 @@ pub(crate) fn collect(transaction: &Transaction, wanted: Wanted<'_>, out: &mut C
     // Several may fit: in the order in which they were made, as ModSecurity's table keeps them.
     let mut found: Vec<(u32, Value)> = Vec::new();
     match wanted {
-        Wanted::Regex(_, slots) => {
+        Wanted::Regex(_, Some(slots)) => {
             for slot in slots {
                 if let Some(held) = store.slots.get(slot.0 as usize).and_then(Option::as_ref) {
                     found.push((held.made, slot_value(*slot, held)));
                 }
             }
         }
-        Wanted::All => {
+        Wanted::All | Wanted::Regex(_, None) => {
             for (index, held) in store.slots.iter().enumerate() {
-                if let Some(held) = held {
-                    found.push((held.made, slot_value(TxSlot(index as u32), held)));
+                let slot = TxSlot(index as u32);
+                if let Some(held) = held
+                    && selects(&wanted, out.program.tx_names.name(slot), out.caches)
+                {
+                    found.push((held.made, slot_value(slot, held)));
                 }
             }
         }

@@ -83,7 +83,9 @@ impl ActionSet {
             "deny" => self.disruption = Some(Disruptive::Deny),
             "drop" => self.disruption = Some(Disruptive::Drop),
             "redirect" => self.disruption = Some(Disruptive::Redirect(owned())),
-            "block" => self.disruption.clone_from(&self.blocking),
+            // In a default itself it stands for nothing else.
+            "block" if self.blocking.is_some() => self.disruption.clone_from(&self.blocking),
+            "block" => {}
             "allow" => {
                 let scope = match text.to_ascii_lowercase().as_slice() {
                     b"phase" => AllowScope::Phase,

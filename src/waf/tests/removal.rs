@@ -18,7 +18,7 @@ fn before(action: &str) -> Vec<u32> {
 }
 
 #[test]
-fn directives_remove_rules_before_them() {
+fn directives_remove_rules() {
     assert_eq!(after(""), [11, 12, 13]);
     assert_eq!(after("SecRuleRemoveById 12"), [11, 13]);
     assert_eq!(after("SecRuleRemoveById 11-12 \"13\""), [0; 0]);
@@ -26,7 +26,7 @@ fn directives_remove_rules_before_them() {
     assert_eq!(after("SecRuleRemoveByTag ^attack"), [13]);
     assert_eq!(after("SecRuleRemoveByTag ATTACK"), [11, 12, 13]);
     assert_eq!(after("SecRuleRemoveByMsg ^alpha"), [12]);
-    assert_eq!(get(&format!("SecRuleRemoveById 11\n{THREE}"), "/?q=a").ids(), [11, 12, 13]);
+    assert_eq!(get(&format!("SecRuleRemoveById 11\n{THREE}"), "/?q=a").ids(), [12, 13]);
 }
 
 #[test]
@@ -72,4 +72,19 @@ fn actions_are_updated() {
     assert_eq!(run(r#"SecRuleUpdateActionById 11 "nolog,t:uppercase""#).ids(), [12, 13]);
     let text = format!("SecRuleEngine On\n{THREE}SecRuleUpdateActionById 12 \"phase:2\"");
     assert!(try_compile(&text, &MemoryLoader::new(), &EngineOptions::reference()).is_err());
+}
+
+#[test]
+fn exclusions_that_mean_no_rule_are_told() {
+    let warnings = |text: &str| {
+        let (_, warnings) = try_compile(text, &MemoryLoader::new(), &EngineOptions::reference()).unwrap();
+        warnings.to_string()
+    };
+    for directive in ["SecRuleRemoveById 99", "SecRuleRemoveByTag nothing", "SecRuleUpdateTargetById 99 !ARGS:q"] {
+        let text = warnings(&format!("{directive}\n{THREE}"));
+        assert!(text.contains("test.conf:1:1: warning: this changes nothing"), "{text}");
+    }
+    let early = warnings(&format!("SecRuleRemoveById 11\n{THREE}"));
+    assert!(early.contains("test.conf:1:1: warning: no rule before this line fits"), "{early}");
+    assert_eq!(warnings(&format!("{THREE}SecRuleRemoveById 11")), "");
 }

@@ -111,3 +111,12 @@ fn rule_and_env() {
     assert_eq!(outcome.ids(), [2, 3]);
     assert_eq!(outcome.messages(), ["", "3 3"]);
 }
+
+#[test]
+fn macros_may_choose_by_pattern() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:tx.one_a=x,setvar:'tx.two_%{remote_port}=y'"
+        SecAction "id:2,phase:1,pass,msg:'%{tx:/^ONE/} %{tx:/^two_/} %{tx:/none/}|'"
+    "#;
+    assert_eq!(get(rules, "/").messages(), ["x y |"]);
+}
