@@ -4,7 +4,7 @@
 //! request, a [`Target`] sends them (in process that is [`exchange`], with [`backend`] behind it), [`check`] compares
 //! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
 //! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
-//! whole rules, and [`run_json`] either.
+//! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules.
 
 pub mod backend;
 pub mod cases;
@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod json_cases;
 pub mod regression_cases;
 pub mod report;
+pub mod rule_cases;
 pub mod rule_set;
 pub mod run_cases;
 pub mod run_json;
