@@ -71,6 +71,7 @@ const CASES: &[(&str, &[u8], Want)] = &[
     ("920180-4 version HTTP/2.0", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Accepted(Length::None, Closes)),
     ("920430-8 version HTTP/4.0", b"GET / HTTP/4.0\r\nHost: a\r\n\r\n", Accepted(Length::None, Closes)),
     ("920430-5 no version", b"GET /\r\nHost: a\r\n\r\n", Refused(E::NoVersion)),
+    ("920430-5 as the runner sends it", b"GET / \r\nHost: a\r\n\r\n", Refused(E::NoVersion)),
     ("920620-1 two Content-Types", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Type: text/a\r\nX: y\r\nContent-Type: b\r\n\r\n", Accepted(Length::None, Open)),
     ("920640-5 bytes behind the head", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type:\r\n\r\nnot a body", Body(b"")),
     ("921140-1 bare CR in a value", b"GET / HTTP/1.1\r\nHost: a\r\nX: b\rSet-Cookie: c\r\n\r\n", Refused(E::ControlCharacter)),

@@ -107,6 +107,11 @@ fn parse_line(head: &mut RequestHead, line: &[u8]) -> Result<(), HeadError> {
         return Err(HeadError::NoVersion);
     }
     head.target = Span::new(first + 1, last);
+    let target = line.get(first + 1..last).unwrap_or_default();
+    if last + 1 == line.len() && !target.contains(&b' ') {
+        // A space and nothing behind it, as the rule set's runner sends a request without a version.
+        return Err(HeadError::NoVersion);
+    }
     head.protocol = Span::new(last + 1, line.len());
     head.version = version(line.get(last + 1..).unwrap_or_default())?;
     head.form = classify_target(method, line.get(first + 1..last).unwrap_or_default())?;
