@@ -16,6 +16,7 @@ mod reload;
 mod replay;
 mod rules;
 mod run;
+mod suite_backend;
 mod version;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::live::{Live, LiveOptions};
-use super::{Exit, case_files, output};
+use super::{Exit, case_files, output, suite_backend};
 use crate::authoring::cases::{self, CaseFile, Pattern};
 use crate::authoring::report::{self, Format};
 use crate::authoring::{Engine, Outcome, Results, Target, rule_set, run_cases, run_json};
@@ -34,6 +34,8 @@ enum Command {
     Lint(LintArguments),
     /// Bring rule files into one layout; comments are kept.
     Format(FormatArguments),
+    /// Be the backend that the Core Rule Set's regression cases need, for live runs.
+    Backend(suite_backend::Arguments),
 }
 
 /// Which rules.
@@ -146,6 +148,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Command::Test(arguments) => arguments.run(),
         Command::Lint(arguments) => arguments.run(),
         Command::Format(arguments) => arguments.run(),
+        Command::Backend(arguments) => suite_backend::run(&arguments),
     })
 }
 
