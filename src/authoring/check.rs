@@ -8,14 +8,17 @@ use super::exchange::{Answer, Exchange};
 
 /// Everything that is wrong; nothing when the stage holds.
 pub fn check(expected: &Expected, exchange: &Exchange) -> Vec<String> {
+    if let Answer::Unknown(reason) = &exchange.answer {
+        return vec![format!("the runner failed: {reason}")];
+    }
     let mut wrong = Vec::new();
     let has_answer = match (&exchange.answer, expected.is_error) {
-        (Answer::None(_), true) => false,
+        (Answer::None(_) | Answer::Unknown(_), true) => false,
         (Answer::Status(status), true) => {
             wrong.push(format!("the answer is {status}; none was expected"));
             true
         }
-        (Answer::None(reason), false) => {
+        (Answer::None(reason) | Answer::Unknown(reason), false) => {
             wrong.push(format!("there is no answer: {reason}"));
             false
         }
@@ -121,6 +124,9 @@ mod tests {
         assert_eq!(all(&|e| e.response_contains = Pattern::new("bye").ok()).len(), 1);
         assert_eq!(all(&|e| e.is_error = true).len(), 1);
         assert!(all(&|e| e.is_isolated = true).is_empty());
+        let unknown = exchange(Answer::Unknown("no log".into()), &[]);
+        assert_eq!(check(&Expected { no_expect_ids: vec![7], ..Expected::default() }, &unknown).len(), 1);
+        assert_eq!(check(&Expected { is_error: true, ..Expected::default() }, &unknown).len(), 1);
         let none = exchange(Answer::None("closed".into()), &[]);
         let expected = Expected { is_error: true, expect_ids: vec![7], ..Expected::default() };
         assert!(check(&expected, &none).is_empty());

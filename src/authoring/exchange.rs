@@ -36,6 +36,8 @@ pub enum Answer {
     Status(u16),
     /// None: the connection ended without one.
     None(String),
+    /// Nothing is known, because the runner itself failed: every case fails.
+    Unknown(String),
 }
 
 /// Where requests go.
@@ -100,7 +102,7 @@ impl Target for Engine<'_> {
             Err(answer) => {
                 let response = match &answer {
                     Answer::Status(status) => refusal(*status),
-                    Answer::None(_) => Vec::new(),
+                    Answer::None(_) | Answer::Unknown(_) => Vec::new(),
                 };
                 Exchange { answer, response, log: Vec::new(), summary: None }
             }

@@ -247,13 +247,10 @@ impl Target for Live {
             Ok((Err(reason), log)) => {
                 Exchange { answer: Answer::None(reason), response: Vec::new(), log, summary: None }
             }
-            // Without markers nothing is known of the log; a line that no pattern of a case can want says so.
-            Err(reason) => Exchange {
-                answer: Answer::Status(0),
-                response: Vec::new(),
-                log: vec![format!("the runner failed: {reason} [id \"0\"]").into_bytes()],
-                summary: None,
-            },
+            // Without markers nothing is known of the log.
+            Err(reason) => {
+                Exchange { answer: Answer::Unknown(reason), response: Vec::new(), log: Vec::new(), summary: None }
+            }
         }
     }
 }

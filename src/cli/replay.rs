@@ -126,7 +126,7 @@ fn describe(name: &str, exchange: &Exchange, rules: &[u32], elapsed: std::time::
     let is_interrupted = summary.is_some_and(|summary| summary.interruption.is_some());
     let status = match exchange.answer {
         Answer::Status(status) => Some(status),
-        Answer::None(_) => None,
+        Answer::None(_) | Answer::Unknown(_) => None,
     };
     let verdict = match (summary, status) {
         (None, _) => "refused",
