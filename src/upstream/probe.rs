@@ -82,7 +82,7 @@ impl ProbeFailure {
     }
 }
 
-/// A backend's health changed.
+/// A backend's health changed, or the reason why it is out.
 #[derive(Debug, Clone)]
 pub struct HealthChange {
     /// Name of the pool.
@@ -143,14 +143,23 @@ async fn prober(pool: Arc<Pool>, index: BackendIndex, tell: Arc<impl Fn(HealthCh
     // A backend that was probed before a reload keeps its rhythm; a new one is probed at once.
     let probed_at = backend.state.tracking().probed_at;
     let mut next = probed_at.map_or_else(Instant::now, |at| at + with_jitter(probe, seed(at, index)));
+    let last = backend.last_probe().filter(|_| !backend.is_available());
+    let mut told = last.and_then(|report| report.outcome.as_ref().err().map(ProbeFailure::layer));
     loop {
         sleep_until(next).await;
         let start = Instant::now();
         let outcome = Box::pin(probe_once(&pool, probe, index)).await;
         let report = ProbeReport { at: SystemTime::now(), took: start.elapsed(), outcome };
-        if let Some(health) = pool.observe_probe(index, report.clone(), start) {
+        let changed = pool.observe_probe(index, report.clone(), start);
+        // A backend that is out for another reason than before is news too, and so is one that never came up.
+        let health = backend.health();
+        let reason = report.outcome.as_ref().err().filter(|_| !health.is_available()).map(ProbeFailure::layer);
+        if changed.is_some() || (reason.is_some() && reason != told) {
             let (pool, backend) = (pool.settings.name.clone(), backend.name().to_owned());
             tell(HealthChange { pool, backend, health, report });
+        }
+        if reason.is_some() || health.is_available() {
+            told = reason;
         }
         next = Instant::now().max(start + with_jitter(probe, seed(start, index)));
     }

@@ -30,12 +30,15 @@ fn start(upstreams: &Arc<Upstreams>) -> Probing {
 /// The failure of the first probe.
 async fn first_failure(settings: Pool) -> ProbeFailure {
     let upstreams = build(vec![settings]);
-    let _probing = start(&upstreams);
+    let probing = start(&upstreams);
     let backend = &upstreams.pool(PoolId(0)).backends()[0];
-    until("a probe", || backend.last_probe().is_some()).await;
+    until("three probes", || backend.counters().probes >= 3).await;
     assert!(!backend.is_available());
     let report = backend.last_probe().unwrap();
-    report.outcome.clone().expect_err("a failed probe")
+    let failure = report.outcome.clone().expect_err("a failed probe");
+    let told = probing.told.lock().unwrap().clone();
+    assert_eq!(told, [format!("backend {} of pool api is unhealthy ({failure})", backend.name())], "said once");
+    failure
 }
 
 fn probed(address: std::net::SocketAddr) -> Pool {
