@@ -19,6 +19,9 @@ pub struct EngineOptions {
     pub trace: bool,
     /// How names of JSON leaves are spelled.
     pub json_names: Naming,
+    /// `@pm` and `@pmFromFile` find every phrase, also those that ModSecurity misses because of how it builds its
+    /// automaton. Off, they match what ModSecurity matches.
+    pub complete_phrases: bool,
     /// Database of `@geoLookup` (SecGeoLookupDb), opened by whoever loads the rules.
     pub geo: Option<Arc<dyn GeoDatabase>>,
     /// Answers of name servers for `@rbl`.
@@ -40,6 +43,7 @@ impl Default for EngineOptions {
             share_operators: true,
             trace: false,
             json_names: Naming::default(),
+            complete_phrases: false,
             geo: None,
             block_list: None,
         }

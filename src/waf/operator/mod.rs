@@ -17,6 +17,7 @@ mod geo_lookup;
 mod ip_match;
 mod message;
 mod number;
+mod phrase_trie;
 mod phrases;
 mod rbl;
 mod rx;
@@ -54,6 +55,8 @@ pub struct CompileContext<'a> {
     pub from: &'a Path,
     /// How `@rx` reads patterns.
     pub regex: RegexOptions,
+    /// `@pm` finds every phrase, also those that ModSecurity misses.
+    pub complete_phrases: bool,
     /// For `@geoLookup`; without it that matches nothing.
     pub geo: Option<Arc<dyn GeoDatabase>>,
     /// For `@rbl`; without it that matches nothing.
@@ -72,7 +75,15 @@ impl<'a> CompileContext<'a> {
     /// With the default reading of patterns and without look-ups.
     #[must_use]
     pub fn new(loader: &'a dyn SourceLoader, from: &'a Path) -> Self {
-        Self { loader, from, regex: RegexOptions::default(), geo: None, block_list: None, http_bl_key: None }
+        Self {
+            loader,
+            from,
+            regex: RegexOptions::default(),
+            complete_phrases: false,
+            geo: None,
+            block_list: None,
+            http_bl_key: None,
+        }
     }
 }
 
@@ -239,13 +250,13 @@ impl Operator {
             "lt" => number(Comparison::Less),
             "pm" => {
                 required_argument(name, argument)?;
-                PhraseSet::from_words(argument).map(Self::Phrases)
+                PhraseSet::from_words(argument, context.complete_phrases).map(Self::Phrases)
             }
             "pmFromFile" => {
                 required_argument(name, argument)?;
                 let names = argument.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
                 let files = names.map(|name| read(name, context)).collect::<Result<Vec<_>, _>>()?;
-                PhraseSet::from_lines(&files).map(Self::Phrases)
+                PhraseSet::from_lines(&files, context.complete_phrases).map(Self::Phrases)
             }
             "ipMatch" => NetworkSet::from_list(argument).map(|networks| Self::IpMatch(networks, false)),
             "ipMatchFromFile" => {

@@ -4,12 +4,13 @@
 //! line, `#` begins a comment line; phrases may hold spaces. Both know the notation of the `content` module.
 //! **Result.** Matches if a phrase is found; TX.0 is the phrase as the rule writes it.
 //! **Example.** `SecRule REQUEST_HEADERS:User-Agent "@pmFromFile scanners.data"`.
-//! *Difference from ModSecurity 2:* its automaton misses some phrases that begin inside another phrase; this one does
-//! not. *Quirk kept:* a line of one single character is not a phrase.
+//! *Quirks kept from ModSecurity 2:* a phrase that begins inside the beginning of another one can be missed (see
+//! `phrase_trie`; `EngineOptions::complete_phrases` finds them all), and a line of one single character is no phrase.
 
 use aho_corasick::{AhoCorasick, MatchKind, StartKind};
 
 use super::error::OperatorError;
+use super::phrase_trie::PhraseTrie;
 
 /// Compiled phrases.
 #[derive(Debug)]
@@ -17,21 +18,21 @@ pub struct PhraseSet {
     automaton: AhoCorasick,
     /// As written, in order.
     phrases: Vec<Vec<u8>>,
-    /// Indices of `phrases`, sorted by their lower-case form.
-    sorted: Vec<u32>,
+    /// Confirms what the automaton found; absent when every phrase is to be found.
+    trie: Option<PhraseTrie>,
 }
 
 impl PhraseSet {
     /// `@pm`.
-    pub(super) fn from_words(argument: &[u8]) -> Result<Self, OperatorError> {
+    pub(super) fn from_words(argument: &[u8], is_complete: bool) -> Result<Self, OperatorError> {
         // An escape that the notation does not have makes ModSecurity take the whole argument as it is.
         let text = super::content::parse(argument).unwrap_or_else(|_| argument.to_vec());
         let words = text.split(|byte| is_space(*byte)).filter(|word| !word.is_empty());
-        Self::build(words.map(<[u8]>::to_vec).collect())
+        Self::build(words.map(<[u8]>::to_vec).collect(), is_complete)
     }
 
     /// `@pmFromFile`, one or more files concatenated.
-    pub(super) fn from_lines(files: &[Vec<u8>]) -> Result<Self, OperatorError> {
+    pub(super) fn from_lines(files: &[Vec<u8>], is_complete: bool) -> Result<Self, OperatorError> {
         let mut phrases = Vec::new();
         for line in files.iter().flat_map(|file| file.split(|byte| *byte == b'\n')) {
             let text = super::content::parse(line).unwrap_or_else(|_| line.to_vec());
@@ -40,10 +41,10 @@ impl PhraseSet {
                 phrases.push(phrase.to_vec());
             }
         }
-        Self::build(phrases)
+        Self::build(phrases, is_complete)
     }
 
-    fn build(phrases: Vec<Vec<u8>>) -> Result<Self, OperatorError> {
+    fn build(phrases: Vec<Vec<u8>>, is_complete: bool) -> Result<Self, OperatorError> {
         let automaton = AhoCorasick::builder()
             // Reports the phrase that ends first, as ModSecurity does.
             .match_kind(MatchKind::Standard)
@@ -51,9 +52,8 @@ impl PhraseSet {
             .ascii_case_insensitive(true)
             .build(&phrases)
             .map_err(|_| OperatorError::TooManyPhrases { count: phrases.len() })?;
-        let mut sorted: Vec<u32> = (0..).take(phrases.len()).collect();
-        sorted.sort_by_cached_key(|&index| phrases.get(index as usize).map(|phrase| phrase.to_ascii_lowercase()));
-        Ok(Self { automaton, phrases, sorted })
+        let trie = (!is_complete).then(|| PhraseTrie::new(&phrases));
+        Ok(Self { automaton, phrases, trie })
     }
 
     /// The phrases as written, for whoever derives what a match must contain.
@@ -65,32 +65,21 @@ impl PhraseSet {
     /// Whether one occurs.
     #[must_use]
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.automaton.is_match(value)
+        self.automaton.is_match(value) && self.trie.as_ref().is_none_or(|trie| trie.find(value).is_some())
     }
 
-    /// The text that ModSecurity 2 reports for the phrase that ends first: usually the phrase; where a longer phrase
-    /// was under way when a shorter one inside it ended, the beginning of the longer one.
+    /// The text that is reported: the phrase that ends first, as written; as ModSecurity 2 does it, the beginning of a longer
+    /// phrase if one was under way when a shorter one inside it ended.
     #[must_use]
     pub fn find(&self, value: &[u8]) -> Option<&[u8]> {
         let found = self.automaton.find(value)?;
-        let before = value.get(..found.end())?;
-        let longest = self.phrases.iter().map(Vec::len).max().unwrap_or(0).min(before.len());
-        let longer = (found.len() + 1..=longest).rev();
-        let under_way =
-            longer.filter_map(|length| before.get(before.len() - length..)).find_map(|text| self.beginning(text));
-        under_way.or_else(|| self.phrases.get(found.pattern().as_usize()).map(Vec::as_slice))
-    }
-
-    /// The beginning of the first phrase that begins with `text`, in its own case.
-    fn beginning(&self, text: &[u8]) -> Option<&[u8]> {
-        let lower = text.to_ascii_lowercase();
-        let phrase = |index: &u32| self.phrases.get(*index as usize).map_or(&[][..], Vec::as_slice);
-        let start = self.sorted.partition_point(|index| phrase(index).to_ascii_lowercase() < lower);
-        let run =
-            self.sorted.get(start..)?.iter().take_while(|index| {
-                phrase(index).get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
-            });
-        phrase(run.min()?).get(..text.len())
+        match &self.trie {
+            None => self.phrases.get(found.pattern().as_usize()).map(Vec::as_slice),
+            Some(trie) => {
+                let (phrase, length) = trie.find(value)?;
+                self.phrases.get(phrase)?.get(..length)
+            }
+        }
     }
 }
 
@@ -110,7 +99,18 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> PhraseSet {
-        PhraseSet::from_words(text.as_bytes()).expect("few phrases")
+        PhraseSet::from_words(text.as_bytes(), false).expect("few phrases")
+    }
+
+    #[test]
+    fn modsecuritys_blind_spot_and_the_complete_search() {
+        let phrases = b"config.code .credentials g/x";
+        let value = b"app.config.credentials";
+        let set = PhraseSet::from_words(phrases, false).expect("few phrases");
+        assert_eq!((set.find(value), set.is_match(value)), (None, false));
+        assert_eq!(set.find(b"app.credentials"), Some(&b".credentials"[..]));
+        let set = PhraseSet::from_words(phrases, true).expect("few phrases");
+        assert_eq!((set.find(value), set.is_match(value)), (Some(&b".credentials"[..]), true));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn lines_are_trimmed_and_comments_dropped() {
         let file = b"# words\n  alpha beta \r\n\nx\n#no\n|23|hash\n\\n stays\nlast".to_vec();
-        let set = PhraseSet::from_lines(&[file]).expect("few phrases");
+        let set = PhraseSet::from_lines(&[file], false).expect("few phrases");
         let phrases: Vec<_> = set.phrases().iter().map(|phrase| phrase.escape_ascii().to_string()).collect();
         // A phrase that begins with a number sign is a comment, even one spelled in hexadecimal.
         assert_eq!(phrases, ["alpha beta", "\\\\n stays", "last"]);
