@@ -39,6 +39,7 @@ const LAYERS: &[(&str, u8)] = &[
 
 /// Uses within one layer that are meant, with the reason. Nothing may depend on the user in turn.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("yaml", "diagnostics", "what is wrong with a text has a place in it"),
     ("tls", "certificate", "a TLS configuration is made from certificates"),
     ("config::model", "waf", "a policy holds its compiled program"),
     ("route", "config::model", "the router is made from the model"),
@@ -47,6 +48,12 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("upstream::health", "config::model", "settings of a probe are in the model"),
     ("upstream::outlier", "config::model", "settings of ejection are in the model"),
     ("upstream::retry", "config::model", "settings of retries are in the model"),
+];
+
+/// Files above 800 lines, with the reason.
+const LONG: &[(&str, &str)] = &[
+    ("tables.rs", "tables of data are as long as they are"),
+    ("waf/regex/parser.rs", "one grammar, read from top to bottom"),
 ];
 
 fn layer(path: &str) -> Option<(&'static str, u8)> {
@@ -154,8 +161,7 @@ fn files_stay_readable() {
     let lines = |file: &PathBuf| fs::read_to_string(file).unwrap().lines().count();
     let long: Vec<_> = all
         .iter()
-        // Tables of data are as long as they are.
-        .filter(|file| !file.ends_with("tables.rs") && lines(file) > 800)
+        .filter(|file| !LONG.iter().any(|(name, _)| file.ends_with(name)) && lines(file) > 800)
         .map(|file| format!("{}: {} lines", file.display(), lines(file)))
         .collect();
     assert!(long.is_empty(), "longer than 800 lines:\n{}", long.join("\n"));

@@ -1,5 +1,6 @@
 //! From a path to a checked configuration: read, substitute, include, decode, build.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::build::{Places, build};
@@ -91,12 +92,27 @@ pub fn embedded() -> Source {
 }
 
 fn read(path: &Path) -> Result<Source, Diagnostic> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    if metadata.len() > CONFIGURATION_BYTES as u64 {
-        return Err(Diagnostic::error(None, format!("{} is larger than {CONFIGURATION_BYTES} bytes", path.display())));
+    // Not by the length that the system tells: a pipe or a device has none.
+    let mut text = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(CONFIGURATION_BYTES as u64 + 1).read_to_end(&mut text));
+    match read {
+        Err(error) => Err(unreadable(path, &error)),
+        Ok(_) if text.len() > CONFIGURATION_BYTES => {
+            let message = format!("{} is larger than {CONFIGURATION_BYTES} bytes", path.display());
+            Err(Diagnostic::error(None, message))
+        }
+        Ok(_) => Ok(Source::new(path, text)),
     }
-    let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Source::new(path, text))
+}
+
+/// The first half of loading, which opens no file: text to raw values. For tools and fuzzing.
+pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<RawConfiguration, Diagnostics> {
+    let mut problems = Diagnostics::new();
+    match decode(source, environment, &mut problems) {
+        Some(raw) if !problems.has_errors() => Ok(raw),
+        _ => Err(sorted(&problems)),
+    }
 }
 
 fn decode(source: &Source, environment: &Environment<'_>, problems: &mut Diagnostics) -> Option<RawConfiguration> {

@@ -5,42 +5,42 @@
 //! ```
 //!
 //! Every problem is reported at once with file, line and column. Only [`model`] is known to the rest of the program; it
-//! is pure data and compiles without the feature `gateway`.
+//! is pure data and compiles without any feature; the rest needs the feature `config`, which `gateway` includes.
 
 pub mod model;
 
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod build;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub mod decode;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub mod defaults;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod diff;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod environment;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod geo;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod load;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub mod raw;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod rules;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 mod schema;
-#[cfg(all(test, feature = "gateway"))]
+#[cfg(all(test, feature = "config"))]
 mod tests;
 
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub use build::Places;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub use diff::{diff, needs_restart};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub use environment::Environment;
-#[cfg(feature = "gateway")]
-pub use load::{Loaded, embedded, load, load_source};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
+pub use load::{Loaded, embedded, load, load_source, parse};
+#[cfg(feature = "config")]
 pub use rules::{BUILTIN, RuleCache, builtin_ruleset};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "config")]
 pub use schema::{json_schema, markdown as configuration_markdown};
