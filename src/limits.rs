@@ -119,3 +119,9 @@ pub const WAF_MULTIPART_PARTS: usize = 10_000;
 
 /// Most header lines of one part of a multipart body. No key; more is REQBODY_ERROR.
 pub const WAF_MULTIPART_HEADERS: usize = 100;
+
+/// Deepest nesting of elements of an XML body, libxml2's own limit. No key; deeper is REQBODY_ERROR.
+pub const WAF_XML_DEPTH: usize = 256;
+
+/// Most elements, texts and attributes of an XML body together. No key; more is REQBODY_ERROR.
+pub const WAF_XML_NODES: usize = 500_000;

@@ -8,6 +8,7 @@
 //! - `skipAfter` ends with the phase.
 
 use super::action::disrupt;
+use super::collection::xml;
 use super::collection::{Collector, Value, Variable, Wanted, selects};
 use super::line;
 use super::operate;
@@ -166,6 +167,7 @@ fn collect(
                 let key = value.key.map(|key| transaction.bytes(program, text, key)).unwrap_or_default();
                 match wanted {
                     Wanted::Slot(slot) => program.tx_names.name(slot).eq_ignore_ascii_case(key),
+                    Wanted::XPath(id) => value.key == Some(xml::key(id)),
                     Wanted::Regex(regex, _) => caches.excludes(regex, key),
                     _ => selects(&wanted, key, caches),
                 }

@@ -101,7 +101,6 @@ impl Text {
                 }
                 Segment::Variable(..) | Segment::Pattern(..) => {
                     let (variable, wanted) = match segment {
-                        Segment::Variable(Variable::Xml, Some(key)) => (&Variable::Xml, Wanted::XPath(key)),
                         Segment::Variable(variable, Some(key)) => (variable, Wanted::Key(key)),
                         Segment::Pattern(variable, regex) => (variable, Wanted::Regex(regex, None)),
                         Segment::Variable(variable, None) => (variable, Wanted::All),
@@ -145,6 +144,8 @@ fn segment(inside: &[u8], names: &mut TxNames) -> Segment {
             let regex = super::operate::pattern(pattern, true);
             regex.map_or(Segment::Nothing, |regex| Segment::Pattern(variable, regex))
         }
+        // XPaths are for targets.
+        (Some(Variable::Xml), _) => Segment::Nothing,
         (Some(Variable::Tx), _) => key.map_or(Segment::Nothing, |key| Segment::Slot(names.intern(key))),
         (Some(variable), _) => Segment::Variable(variable, key.map(Into::into)),
         (None, _) => Segment::Nothing,

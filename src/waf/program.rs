@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::body::xml::XPath;
 use super::collection::Variable;
 use super::expand::Text;
 use super::operate::CompiledOperator;
@@ -38,6 +39,8 @@ pub struct Program {
     pub(crate) tx_names: TxNames,
     /// Sets of rules that `ctl` actions take away; index by [`RuleSetId`].
     pub(crate) rule_sets: Vec<RuleSet>,
+    /// Distinct XPaths of XML targets; index by [`XPathId`].
+    pub(crate) xpaths: Vec<NamedXPath>,
     /// What the directives other than rules say.
     pub(crate) settings: Settings,
     /// Do rules look at the content of uploaded files?
@@ -56,6 +59,10 @@ pub(crate) struct PipelineId(pub(crate) u16);
 /// Index into [`Program::operators`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct OperatorId(pub(crate) u32);
+
+/// Index into [`Program::xpaths`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct XPathId(pub(crate) u32);
 
 /// Index of a TX variable known at compile time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,15 +101,13 @@ pub(crate) struct Rule {
     pub(crate) captures: bool,
     /// `multiMatch`
     pub(crate) is_multi_match: bool,
-    /// Namespaces for XPath targets.
-    pub(crate) namespaces: Box<[Namespace]>,
 }
 
-/// `xmlns:prefix=uri`
-#[derive(Debug, Clone)]
-pub(crate) struct Namespace {
-    pub(crate) prefix: Box<[u8]>,
-    pub(crate) uri: Box<[u8]>,
+/// An XPath as written and compiled with the namespaces of its rule.
+#[derive(Debug)]
+pub(crate) struct NamedXPath {
+    pub(crate) path: Box<[u8]>,
+    pub(crate) xpath: XPath,
 }
 
 /// What belongs to a chain as a whole.
@@ -213,7 +218,7 @@ pub(crate) enum Selector {
     /// Those whose name matches; for TX with the matching slots already known.
     Regex(Arc<Regex>, Box<[TxSlot]>),
     /// XML nodes.
-    XPath(Box<[u8]>),
+    XPath(XPathId),
 }
 
 /// Names of TX variables that the rules mention, lower-case.

@@ -6,6 +6,7 @@ use super::collection::arguments::Origin;
 use super::collection::headers::{self, Pair};
 use super::collection::{Bytes, Span};
 use super::transaction::{RequestLine, Transaction};
+use super::transformation::{Transformation, TransformationContext};
 
 /// Parts of the request line, in the arena.
 #[derive(Debug, Default)]
@@ -15,7 +16,8 @@ pub(crate) struct RequestHead {
     /// As sent.
     pub(crate) target: Span,
     pub(crate) protocol: Span,
-    /// Without scheme and authority; absent in `CONNECT host:port` and the like.
+    /// Without scheme and authority; absent in `CONNECT host:port` and the like. As sent in phase 1; from phase 2 on
+    /// its escapes are decoded, because the reference's host does that between the two phases.
     pub(crate) path: Option<Span>,
     /// Behind the first question mark.
     pub(crate) query: Option<Span>,
@@ -74,6 +76,24 @@ impl Transaction {
             let name = self.store(name);
             let value = self.store(value);
             self.request_headers.push(Pair { name, value });
+        }
+    }
+
+    /// Between phases 1 and 2: decodes the escapes of the path. Invalid ones stay.
+    pub(crate) fn decode_path(&mut self) {
+        let Some(path) = self.request.path else { return };
+        let context = TransformationContext::default();
+        let (mut plain, mut decoded) = (Vec::new(), Vec::new());
+        // A plus sign is no blank in a path.
+        for (index, part) in path.of(&self.arena).split(|byte| *byte == b'+').enumerate() {
+            if index > 0 {
+                decoded.push(b'+');
+            }
+            let is_changed = Transformation::UrlDecode.apply(part, &mut plain, &context);
+            decoded.extend_from_slice(if is_changed { &plain } else { part });
+        }
+        if path.len as usize != decoded.len() {
+            self.request.path = Some(self.store(&decoded));
         }
     }
 

@@ -267,6 +267,7 @@ impl Transaction {
     /// Phase 2: the body (or its window) is complete. Called for requests without a body too.
     pub fn finish_request_body(&mut self, program: &Program, scratch: &mut Scratch) -> Verdict {
         if self.phase < 2 && !self.is_interrupted {
+            self.decode_path();
             self.parse_request_body(program);
         }
         eval::run_phase(program, self, scratch, 2)

@@ -14,7 +14,7 @@ pub(crate) mod time;
 pub(crate) mod tx;
 pub(crate) mod xml;
 
-use super::program::{Program, Selector, TxSlot};
+use super::program::{Program, Selector, TxSlot, XPathId};
 use super::scratch::RegexCaches;
 use super::transaction::Transaction;
 
@@ -53,6 +53,8 @@ pub(crate) enum Buffer {
     Matched,
     /// Name of a TX slot; `start` is the slot.
     SlotName,
+    /// An XPath as written; `start` is its number.
+    XPath,
 }
 
 /// Bytes somewhere in a transaction.
@@ -141,7 +143,7 @@ pub(crate) enum Wanted<'a> {
     Slot(TxSlot),
     /// For TX with the slots that match, when they are known.
     Regex(&'a super::regex::Regex, Option<&'a [TxSlot]>),
-    XPath(&'a [u8]),
+    XPath(XPathId),
 }
 
 impl<'a> Wanted<'a> {
@@ -153,7 +155,7 @@ impl<'a> Wanted<'a> {
             Selector::Dynamic(_) => Self::Key(expanded),
             Selector::Slot(slot) => Self::Slot(*slot),
             Selector::Regex(regex, slots) => Self::Regex(regex, Some(slots)),
-            Selector::XPath(path) => Self::XPath(path),
+            Selector::XPath(id) => Self::XPath(*id),
         }
     }
 }
@@ -167,6 +169,7 @@ impl Transaction {
             Buffer::RequestBody => bytes.span.of(&self.request_body),
             Buffer::ResponseBody => bytes.span.of(&self.response_body),
             Buffer::Matched => bytes.span.of(&self.matched.bytes),
+            Buffer::XPath => program.xpaths.get(bytes.span.start as usize).map(|own| &*own.path).unwrap_or_default(),
             Buffer::SlotName => program.tx_names.spelled(TxSlot(bytes.span.start)),
         }
     }
@@ -178,7 +181,7 @@ impl Transaction {
             Buffer::ResponseBody => bytes.span.of(&self.response_body),
             Buffer::Matched => bytes.span.of(&self.matched.bytes),
             Buffer::Arena => bytes.span.of(&self.arena),
-            Buffer::Text | Buffer::SlotName => &[],
+            Buffer::Text | Buffer::SlotName | Buffer::XPath => &[],
         }
     }
 
@@ -211,7 +214,7 @@ impl Transaction {
             | V::FilesTmpNames
             | V::FilesTmpContent
             | V::MultipartPartHeaders => files::collect(self, variable, wanted, out),
-            V::Xml => xml::collect(self, wanted, rule, out),
+            V::Xml => xml::collect(self, wanted, out),
             V::Ip | V::Global | V::Resource | V::Session | V::User => {
                 persistent::collect(self, variable, wanted, out);
             }

@@ -119,15 +119,18 @@ fn flag(out: &mut Collector<'_>, is_set: bool) -> Bytes {
     out.text(|text| text.push(if is_set { b'1' } else { b'0' }))
 }
 
-/// Path and query as sent, without scheme, authority and fragment.
+/// Path and query, without scheme, authority and fragment.
 fn request_uri(transaction: &Transaction, out: &mut Collector<'_>) -> Option<Bytes> {
     let request = &transaction.request;
     match (request.path, request.query) {
         (None, None) => None,
         (Some(path), None) => Some(Bytes::arena(path)),
-        // Path, question mark and query lie next to each other in the target.
-        (Some(path), Some(query)) => Some(Bytes::arena(Span { start: path.start, len: path.len + 1 + query.len })),
-        (None, Some(query)) => Some(out.text(|text| {
+        // As sent, path, question mark and query lie next to each other.
+        (Some(path), Some(query)) if path.start + path.len + 1 == query.start => {
+            Some(Bytes::arena(Span { start: path.start, len: path.len + 1 + query.len }))
+        }
+        (path, Some(query)) => Some(out.text(|text| {
+            text.extend_from_slice(path.unwrap_or_default().of(&transaction.arena));
             text.push(b'?');
             text.extend_from_slice(query.of(&transaction.arena));
         })),

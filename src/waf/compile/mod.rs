@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::collection::Variable;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
-use super::program::{OperatorId, PipelineId, Program, RuleSet, TxNames};
+use super::program::{NamedXPath, OperatorId, PipelineId, Program, RuleSet, TxNames};
 use super::regex::Regex;
 use super::transformation::Transformation;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
@@ -47,6 +47,7 @@ impl Program {
             operator_ids: HashMap::new(),
             rule_sets: Vec::new(),
             files: HashMap::new(),
+            xpaths: Vec::new(),
             http_bl_key: None,
         };
         let settings = setting::compile(&mut compiler, ruleset);
@@ -69,6 +70,7 @@ impl Program {
             operators: compiler.operators,
             tx_names: compiler.tx_names,
             rule_sets: compiler.rule_sets,
+            xpaths: compiler.xpaths,
             settings,
             uses_file_content,
             options: options.clone(),
@@ -89,6 +91,7 @@ struct Compiler<'a> {
     operator_ids: HashMap<OperatorKey, OperatorId>,
     rule_sets: Vec<RuleSet>,
     files: HashMap<Box<Path>, Arc<str>>,
+    xpaths: Vec<NamedXPath>,
     /// SecHttpBlKey
     http_bl_key: Option<Arc<str>>,
 }

@@ -13,7 +13,7 @@ use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
 use crate::waf::operate::CompiledOperator;
 use crate::waf::operator::{CompileContext, Operator};
-use crate::waf::program::{Disposition, Head, Namespace, OperatorId, Rule, Selector, Target};
+use crate::waf::program::{Disposition, Head, OperatorId, Rule, Selector, Target};
 
 /// The tables that rules refer to.
 #[derive(Debug, Default)]
@@ -61,7 +61,6 @@ fn emit_chain(compiler: &mut Compiler<'_>, emitted: &mut Emitted, chain: &Chain,
                 emitted.actions.push(compiled);
             }
         }
-        let namespaces = link.actions.namespaces.iter();
         emitted.rules.push(Rule {
             head,
             operator,
@@ -76,9 +75,6 @@ fn emit_chain(compiler: &mut Compiler<'_>, emitted: &mut Emitted, chain: &Chain,
             is_negated: link.condition.as_ref().is_some_and(|condition| condition.operator.is_negated),
             captures: link.actions.captures,
             is_multi_match: link.actions.is_multi_match,
-            namespaces: namespaces
-                .map(|(prefix, uri)| Namespace { prefix: prefix[..].into(), uri: uri[..].into() })
-                .collect(),
         });
     }
 }
@@ -139,7 +135,9 @@ fn disposition(set: &ActionSet, text: &mut impl FnMut(&[u8]) -> Text) -> Disposi
 fn compile_targets(compiler: &mut Compiler<'_>, id: u32, link: &Link, targets: &mut Vec<Target>) {
     match &link.condition {
         Some(condition) => {
-            targets.extend(condition.targets.iter().filter_map(|target| target::compile(compiler, id, target)));
+            let namespaces = &link.actions.namespaces;
+            let compiled = condition.targets.iter().filter_map(|one| target::compile(compiler, id, one, namespaces));
+            targets.extend(compiled);
         }
         // ModSecurity 2 writes SecAction as a rule that always matches the client's address.
         None => targets.push(Target {

@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use super::Compiler;
 use crate::seclang::ast;
+use crate::waf::body::xml::XPath;
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
-use crate::waf::program::{Selector, Target};
+use crate::waf::program::{NamedXPath, Selector, Target, XPathId};
 use crate::waf::scratch::RegexCaches;
 
 /// Translates one target; `None` after a reported problem.
-pub(super) fn compile(compiler: &mut Compiler<'_>, rule: u32, target: &ast::Target) -> Option<Target> {
+pub(super) fn compile(
+    compiler: &mut Compiler<'_>,
+    rule: u32,
+    target: &ast::Target,
+    namespaces: &[(Vec<u8>, Vec<u8>)],
+) -> Option<Target> {
     let Some(variable) = Variable::parse(target.name) else {
         compiler.error(&target.location, Some(rule), format!("the engine has no variable {}", target.name));
         return None;
     };
     let selector = match &target.selector {
         None => Selector::All,
-        Some(ast::Selector::XPath(path)) => Selector::XPath(path.as_slice().into()),
+        Some(ast::Selector::XPath(path)) => Selector::XPath(xpath(compiler, rule, target, path, namespaces)?),
         Some(ast::Selector::Regex(pattern)) => {
             let regex = compiler.pattern(&target.location, Some(rule), pattern, true)?;
             Selector::Regex(Arc::new(regex), Box::default())
@@ -33,6 +39,31 @@ pub(super) fn compile(compiler: &mut Compiler<'_>, rule: u32, target: &ast::Targ
     };
     let label = label(target);
     Some(Target { variable, selector, is_exclusion: target.is_exclusion, is_count: target.is_count, label })
+}
+
+/// Rules that say the same path share it. Namespaces count only where the path has a prefix.
+fn xpath(
+    compiler: &mut Compiler<'_>,
+    rule: u32,
+    target: &ast::Target,
+    path: &[u8],
+    namespaces: &[(Vec<u8>, Vec<u8>)],
+) -> Option<XPathId> {
+    let names: Vec<(&[u8], &[u8])> = namespaces.iter().map(|(prefix, uri)| (&prefix[..], &uri[..])).collect();
+    let xpath = match XPath::compile(path, &names) {
+        Ok(xpath) => xpath,
+        Err(problem) => {
+            let shown = String::from_utf8_lossy(path).into_owned();
+            compiler.error(&target.location, Some(rule), format!("the XPath {shown} cannot be used: {problem}"));
+            return None;
+        }
+    };
+    let known = compiler.xpaths.iter().position(|own| *own.path == *path && own.xpath == xpath);
+    let index = known.unwrap_or_else(|| {
+        compiler.xpaths.push(NamedXPath { path: path.into(), xpath });
+        compiler.xpaths.len() - 1
+    });
+    Some(XPathId(index as u32))
 }
 
 /// `&REQUEST_HEADERS:Host`

@@ -1,5 +1,6 @@
 //! The request body as rules see it: which processor reads it, what its parts become, and what went wrong.
 
+mod document;
 mod multipart;
 
 use super::Program;
@@ -101,6 +102,7 @@ impl Transaction {
             }
             b"MULTIPART" => self.parse_multipart(program, &body),
             b"JSON" => self.parse_json(program, &body),
+            b"XML" => self.parse_xml(program, &body),
             other => {
                 let mut message = b"Unknown request body processor: ".to_vec();
                 message.extend_from_slice(other);

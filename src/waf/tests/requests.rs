@@ -34,6 +34,14 @@ fn request_line() {
     ] {
         holds(&exchange, 1, variable, value);
     }
+    for (variable, value) in [
+        ("REQUEST_URI", "/a b/c.php?x=%41&y=1"),
+        ("REQUEST_URI_RAW", "/a%20b/c.php?x=%41&y=1"),
+        ("REQUEST_FILENAME", "/a b/c.php"),
+    ] {
+        holds(&exchange, 2, variable, value);
+    }
+    holds(&Exchange::get("/a+%zz%2B/%2e"), 2, "REQUEST_FILENAME", "/a+%zz+/.");
     let absolute = Exchange::get("http://other.example/p?q=1");
     holds(&absolute, 1, "REQUEST_URI", "/p?q=1");
     holds(&absolute, 1, "REQUEST_URI_RAW", "http://other.example/p?q=1");
@@ -208,4 +216,51 @@ fn multipart_errors() {
     holds(&broken, 2, "&ARGS", "0");
     let no_boundary = Exchange::post("/", "multipart/form-data", "x");
     holds(&no_boundary, 2, "REQBODY_ERROR", "1");
+}
+
+const XML: &str = "SecAction \"id:90,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n";
+
+#[test]
+fn xml_bodies() {
+    let body = "<a x=\"1\">t<b y='2'>u</b> <n:c xmlns:n=\"urn:n\">v</n:c></a>";
+    let exchange = Exchange::post("/", "text/xml", body);
+    let values = |target: &str, actions: &str| {
+        let rules = format!("{XML}SecRule {target} \"@rx ^\" \"id:1,phase:2,pass,msg:'%{{MATCHED_VAR}}'{actions}\"");
+        let outcome = exchange.run(&program(&rules));
+        assert!(outcome.variables().iter().all(|name| name == "XML"), "{:?}", outcome.variables());
+        outcome.messages()
+    };
+    assert_eq!(values("XML:/*", ""), ["tu v"]);
+    assert_eq!(values("XML://@*", ""), ["1", "2"]);
+    assert_eq!(values("XML:/a/b", ""), ["u"]);
+    assert_eq!(values("XML://p:c", ",xmlns:p=urn:n"), ["v"]);
+    assert_eq!(values("XML", ""), ["[XML document tree]"]);
+    assert_eq!(values("XML:/*|XML://@*|!XML:/*", ""), ["1", "2"]);
+    assert_eq!(values("XML:/*|XML://@*", ",ctl:ruleRemoveTargetById=1;XML:/*"), ["tu v", "1", "2"]);
+    let removed = format!(
+        "{XML}SecAction \"id:2,phase:2,pass,nolog,ctl:ruleRemoveTargetById=1;XML://@*\"\n\
+         SecRule XML:/*|XML://@* \"@rx ^\" \"id:1,phase:2,pass\"\nSecRule REQUEST_BODY|ARGS \"@rx ^\" \"id:3,phase:2,pass\""
+    );
+    assert_eq!(exchange.run(&program(&removed)).ids(), [1]);
+    let broken = Exchange::post("/", "text/xml", "<a><b></a>");
+    let rules = format!(
+        "{XML}SecRule REQBODY_ERROR \"@eq 1\" \"id:1,phase:2,deny,status:400\"\nSecRule XML:/* \"@rx ^\" \"id:2\""
+    );
+    assert_eq!(broken.run(&program(&rules)).ids(), [1]);
+}
+
+#[test]
+fn xml_as_arguments() {
+    let body = "<a><b>1</b><c><d>2</d><d/></c></a>";
+    let rules = |setting: &str| {
+        format!(
+            "{XML}{setting}\nSecRule ARGS|XML:/* \"@rx ^\" \"id:1,phase:2,pass,msg:'%{{MATCHED_VAR_NAME}}=%{{MATCHED_VAR}}'\""
+        )
+    };
+    let run = |setting: &str| Exchange::post("/", "text/xml", body).run(&program(&rules(setting))).messages();
+    let arguments = ["ARGS:xml.a.b=1", "ARGS:xml.a.c.d=2", "ARGS:xml.a.c.d="];
+    assert_eq!(run(""), ["XML=12"]);
+    assert_eq!(run("SecParseXmlIntoArgs OnlyArgs"), arguments);
+    assert_eq!(run("SecParseXmlIntoArgs On")[..3], arguments);
+    assert_eq!(run("SecAction \"id:9,phase:1,pass,nolog,ctl:parseXmlIntoArgs=On\"").len(), 4);
 }
