@@ -87,7 +87,8 @@ impl<'p> Engine<'p> {
                 Disruption::Drop => (Answer::None("a rule dropped the connection".into()), Vec::new()),
             },
         };
-        let log = summary.matches.iter().map(|each| each.line_text.clone()).collect();
+        let lines = summary.matches.iter().map(|each| &each.line_text);
+        let log = summary.notices.iter().chain(lines).cloned().collect();
         Exchange { answer, response, log, summary: Some(summary) }
     }
 }

@@ -52,17 +52,16 @@ impl Recorder {
                 self.queue.push(LogKind::Access, line, 1);
             }
             let matches = record.waf.as_ref().map(|waf| waf.matches).unwrap_or_default();
-            if !matches.is_empty() {
-                if self.queue.is_enabled(LogKind::Firewall) {
-                    line.clear();
-                    firewall_log::write(line, record);
-                    self.queue.push(LogKind::Firewall, line, 1);
-                }
-                if self.queue.is_enabled(LogKind::RuleMessages) {
-                    line.clear();
-                    let lines = rule_messages::write(line, record, matches);
-                    self.queue.push(LogKind::RuleMessages, line, lines);
-                }
+            let notices = record.waf.as_ref().map(|waf| waf.notices).unwrap_or_default();
+            if !matches.is_empty() && self.queue.is_enabled(LogKind::Firewall) {
+                line.clear();
+                firewall_log::write(line, record);
+                self.queue.push(LogKind::Firewall, line, 1);
+            }
+            if !(matches.is_empty() && notices.is_empty()) && self.queue.is_enabled(LogKind::RuleMessages) {
+                line.clear();
+                let lines = rule_messages::write(line, record, matches, notices);
+                self.queue.push(LogKind::RuleMessages, line, lines);
             }
             line.shrink_to(LINE_KEPT_BYTES);
         });
@@ -149,6 +148,7 @@ mod tests {
             inbound_score: Some(10),
             outbound_score: None,
             matches: &matches,
+            notices: &[],
         };
         recorder.record(&AccessRecord { id: "b", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
         recorder.flush(Duration::from_secs(10));

@@ -9,8 +9,8 @@ use super::json::push_time;
 use crate::waf::RuleMatch;
 
 /// Appends the lines; returns how many.
-pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, matches: &[RuleMatch]) -> usize {
-    for matched in matches {
+pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) -> usize {
+    for text in notices.iter().chain(matches.iter().map(|matched| &matched.line_text)) {
         out.push(b'[');
         push_time(out, record.started);
         out.extend_from_slice(b"] ");
@@ -18,19 +18,19 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, matches: &[Rul
             out.extend_from_slice(format!("[client {}] ", client.ip()).as_bytes());
         }
         let start = out.len();
-        out.extend_from_slice(&matched.line_text);
+        out.extend_from_slice(text);
         // One line per event, whatever the rule's text: the engine escapes, this makes sure.
         for byte in out.get_mut(start..).unwrap_or_default() {
             if matches!(byte, b'\n' | b'\r' | 0) {
                 *byte = b' ';
             }
         }
-        if !contains(&matched.line_text, b"[unique_id \"") {
+        if !contains(text, b"[unique_id \"") {
             out.extend_from_slice(format!(" [unique_id \"{}\"]", record.id).as_bytes());
         }
         out.push(b'\n');
     }
-    matches.len()
+    notices.len() + matches.len()
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

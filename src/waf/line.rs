@@ -96,12 +96,26 @@ pub(crate) fn compose(
         line.extend_from_slice(operator);
     }
     metadata(head, expanded, &mut line);
-    if !subject.host.is_empty() {
-        field("hostname", &mut line, |out| escape(subject.host, out));
-    }
-    field("uri", &mut line, |out| escape(subject.uri, out));
-    field("unique_id", &mut line, |out| escape(subject.unique_id, out));
+    subject.write(&mut line);
     line
+}
+
+/// A line about something that is no match of a rule.
+pub(crate) fn notice(text: &[u8], subject: &Subject<'_>) -> Vec<u8> {
+    let mut line = b"ModSecurity: ".to_vec();
+    line.extend_from_slice(text);
+    subject.write(&mut line);
+    line
+}
+
+impl Subject<'_> {
+    fn write(&self, line: &mut Vec<u8>) {
+        if !self.host.is_empty() {
+            field("hostname", line, |out| escape(self.host, out));
+        }
+        field("uri", line, |out| escape(self.uri, out));
+        field("unique_id", line, |out| escape(self.unique_id, out));
+    }
 }
 
 /// The part that says which rule: ` [file "…"] [line "…"] [id "…"] …`.

@@ -16,6 +16,7 @@ use super::collection::matched::Matched;
 use super::collection::persistent::Persistent;
 use super::collection::tx::TxStore;
 use super::eval;
+use super::line;
 use super::program::{AllowScope, RuleSet};
 use super::request::RequestHead;
 use super::request_body::BodyState;
@@ -23,6 +24,7 @@ use super::response::ResponseState;
 use super::settings::{AuditEngine, EngineMode, LimitAction};
 use super::trace::Trace;
 use super::{Interruption, Program, RuleMatch, Scratch, Verdict};
+use crate::limits;
 
 /// Who talks to whom, when, and under which id.
 #[derive(Debug, Clone)]
@@ -72,6 +74,8 @@ pub enum BodyStep {
 pub struct Summary {
     /// Logged matches in order.
     pub matches: Vec<RuleMatch>,
+    /// What the engine itself has to say, in the format of [`RuleMatch::line_text`]: a body that could not be read.
+    pub notices: Vec<Vec<u8>>,
     /// The interruption, or in detection the first one that would have been.
     pub interruption: Option<Interruption>,
     /// `tx.blocking_inbound_anomaly_score` or its like, when the rules keep one.
@@ -314,11 +318,35 @@ impl Transaction {
         let audit = audit::entry(program, self, &mut scratch.caches);
         Summary {
             matches: std::mem::take(&mut self.matches),
+            notices: self.notices(),
             interruption: self.interruption.take(),
             inbound_score: self.score(program, INBOUND_SCORES),
             outbound_score: self.score(program, OUTBOUND_SCORES),
             audit,
             trace: self.trace.take(),
+        }
+    }
+
+    /// One line when the request body could not be read.
+    fn notices(&self) -> Vec<Vec<u8>> {
+        let line = self.body.error.iter().map(|error| {
+            let mut text = Vec::new();
+            line::escape(error.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(error), &mut text);
+            line::notice(&text, &self.subject())
+        });
+        line.collect()
+    }
+
+    /// Whom log lines are about.
+    pub(crate) fn subject(&self) -> line::Subject<'_> {
+        let cut = |span: Span| {
+            let text = span.of(&self.arena);
+            text.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(text)
+        };
+        line::Subject {
+            host: self.request.host.map(cut).unwrap_or_default(),
+            uri: cut(self.request.path.unwrap_or(self.request.target)),
+            unique_id: cut(self.unique_id),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::limits;
 use crate::waf::audit::AuditMessage;
 use crate::waf::expand::Text;
-use crate::waf::line::{self, Expanded, Subject};
+use crate::waf::line::{self, Expanded};
 use crate::waf::program::{AllowScope, Disposition, Head, Program, RuleIndex};
 use crate::waf::scratch::Scratch;
 use crate::waf::settings::AuditEngine;
@@ -128,13 +128,7 @@ fn log(
     if !head.logs || transaction.matches.len() >= limits::WAF_MATCHES {
         return;
     }
-    let arena = &transaction.arena;
-    let subject = Subject {
-        host: cut(transaction.request.host.map(|host| host.of(arena)).unwrap_or_default()),
-        uri: cut(transaction.request.path.unwrap_or(transaction.request.target).of(arena)),
-        unique_id: transaction.unique_id.of(arena),
-    };
-    let line_text = line::compose(action, operator, head, expanded, &subject);
+    let line_text = line::compose(action, operator, head, expanded, &transaction.subject());
     transaction.matches.push(RuleMatch {
         rule_id: head.id,
         phase: transaction.phase,

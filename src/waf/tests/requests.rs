@@ -169,7 +169,11 @@ fn json_errors() {
     let outcome = run("{\"a\":1");
     assert_eq!(outcome.status(), Some(400));
     assert_eq!(outcome.messages(), ["JSON parsing error: parse error: premature EOF"]);
-    assert_eq!(run("<a>").status(), Some(400));
+    let outcome = run("<a>");
+    assert_eq!(outcome.status(), Some(400));
+    let notice = String::from_utf8_lossy(&outcome.summary.notices[0]).into_owned();
+    assert!(notice.starts_with("ModSecurity: JSON parsing error: parse error"), "{notice}");
+    assert!(notice.ends_with("[uri \"/\"] [unique_id \"ZxyID0123456789\"]"), "{notice}");
 }
 
 fn multipart(body: &str) -> Exchange {

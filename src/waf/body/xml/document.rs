@@ -56,6 +56,26 @@ impl Document {
         self.attributes.iter().map(|attribute| self.attribute_value(attribute))
     }
 
+    /// Gives each element that has no elements inside, in document order: `xml` and the names on the way to it joined
+    /// by dots, and its text (SecParseXmlIntoArgs).
+    pub fn leaves(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
+        // Ends of the open elements, and how long the path was outside of them.
+        let mut path = b"xml".to_vec();
+        let mut open: Vec<(usize, usize)> = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().skip(1).filter(|(_, node)| node.is_element) {
+            while let Some((_, length)) = open.pop_if(|(end, _)| *end <= index) {
+                path.truncate(length);
+            }
+            open.push((node.end, path.len()));
+            path.push(b'.');
+            path.extend_from_slice(self.local_name(&node.name));
+            let inside = self.nodes.get(index + 1..node.end).unwrap_or_default();
+            if !inside.iter().any(|node| node.is_element) {
+                visit(&path, self.node_text(node));
+            }
+        }
+    }
+
     pub(super) fn attribute_value(&self, attribute: &Attribute) -> &[u8] {
         self.values.get(attribute.value.clone()).unwrap_or_default()
     }
