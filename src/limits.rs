@@ -125,3 +125,10 @@ pub const WAF_XML_DEPTH: usize = 256;
 
 /// Most elements, texts and attributes of an XML body together. No key; more is REQBODY_ERROR.
 pub const WAF_XML_NODES: usize = 500_000;
+
+/// Bytes that a compressed body may unfold to for each byte sent. Ordinary text reaches 10, the format's end is 1,032.
+/// No key; beyond it the body is inspected as it was sent and is REQBODY_ERROR.
+pub const WAF_INFLATE_RATIO: usize = 100;
+
+/// Bytes that a compressed body may unfold to whatever the ratio. No key.
+pub const WAF_INFLATE_FREE_BYTES: usize = 64 * 1024;

@@ -16,6 +16,7 @@ mod audit;
 pub mod body;
 mod collection;
 mod compile;
+mod content_coding;
 mod eval;
 mod expand;
 pub mod libinjection;

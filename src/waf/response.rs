@@ -3,6 +3,7 @@
 use super::Program;
 use super::collection::Span;
 use super::collection::headers::{self, Pair};
+use super::content_coding;
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
 
@@ -44,6 +45,18 @@ impl Transaction {
         let media_type = media_type.get(..end).unwrap_or_default().trim_ascii();
         let inspected = &program.settings.response_body_mime_types;
         self.response.is_mime_type_inspected = inspected.iter().any(|own| own.eq_ignore_ascii_case(media_type));
+    }
+
+    /// Undoes the content codings of an inspected body; one that cannot be unfolded is inspected as it is.
+    pub(crate) fn unfold_response_body(&mut self) {
+        if !self.response.is_body_inspected {
+            return;
+        }
+        let encoding = headers::find(&self.response_headers, &self.arena, b"Content-Encoding");
+        let limit = self.control.response_body_limit;
+        if let Some(Ok(unfolded)) = content_coding::decode(encoding, &self.response_body, limit) {
+            self.response_body = unfolded;
+        }
     }
 
     /// Keeps the bytes of the body up to the limit.

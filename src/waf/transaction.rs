@@ -307,6 +307,7 @@ impl Transaction {
     /// Phase 4. Called for responses without a body too.
     pub fn finish_response_body(&mut self, program: &Program, scratch: &mut Scratch) -> Verdict {
         self.response.is_body_inspected = self.wants_response_body();
+        self.unfold_response_body();
         eval::run_phase(program, self, scratch, 4)
     }
 

@@ -7,6 +7,7 @@ use super::Program;
 use super::body::{Piece, json, urlencoded};
 use super::collection::arguments::{Argument, Origin};
 use super::collection::{Buffer, Bytes, Span};
+use super::content_coding;
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
 use crate::limits;
@@ -92,7 +93,13 @@ impl Transaction {
         }
         self.body.is_read = true;
         // Out of the way, so that what is found can be added while the body is read.
-        let body = std::mem::take(&mut self.request_body);
+        let mut body = std::mem::take(&mut self.request_body);
+        let encoding = self.request_header(b"Content-Encoding");
+        match content_coding::decode(encoding, &body, self.control.request_body_limit) {
+            None => {}
+            Some(Ok(unfolded)) => body = unfolded,
+            Some(Err(problem)) => self.body.fail(format!("Content-Encoding: {problem}")),
+        }
         let processor = std::mem::take(&mut self.body.processor);
         match processor.as_slice() {
             b"" => {}

@@ -268,3 +268,29 @@ fn xml_as_arguments() {
     assert_eq!(run("SecParseXmlIntoArgs On")[..3], arguments);
     assert_eq!(run("SecAction \"id:9,phase:1,pass,nolog,ctl:parseXmlIntoArgs=On\"").len(), 4);
 }
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn compressed_bodies() {
+    let compressed = |body: Vec<u8>| {
+        Exchange::post("/", "application/x-www-form-urlencoded", body).header("Content-Encoding", "gzip")
+    };
+    let form = compressed(gzip(b"a=1&b=2"));
+    holds(&form, 2, "ARGS_POST:b", "2");
+    holds(&form, 2, "REQBODY_ERROR", "0");
+    let plain = compressed(b"a=1".to_vec());
+    holds(&plain, 2, "REQBODY_ERROR", "1");
+    holds(&plain, 2, "ARGS_POST:a", "1");
+    let bomb = compressed(gzip(&vec![b'x'; 10_000_000]));
+    holds(&bomb, 2, "REQBODY_ERROR", "1");
+    let mut answer = Exchange::get("/").response(200, "text/html", "");
+    answer.response_headers.push(("Content-Encoding".into(), "gzip".into()));
+    answer.response_body = gzip(b"secret");
+    holds(&answer, 4, "RESPONSE_BODY", "secret");
+}
