@@ -200,7 +200,7 @@ impl Transaction {
     }
 
     /// Hands changed collections back.
-    pub(crate) fn save_persistent(&mut self, scratch: &Scratch) {
+    pub(crate) fn save_persistent(&self, scratch: &Scratch) {
         let Some(store) = &scratch.collections else { return };
         let now = self.now + self.elapsed;
         for open in self.persistent.open.iter().filter(|open| open.is_changed) {

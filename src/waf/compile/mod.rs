@@ -55,7 +55,7 @@ impl Program {
         let layout = layout::layout(&chains);
         let mut emitted = rule::emit(&mut compiler, &chains, &layout);
         removal::resolve(&mut compiler, &chains, &layout, &mut emitted);
-        target::resolve_slots(&mut compiler, &mut emitted.targets);
+        target::resolve_slots(&compiler, &mut emitted.targets);
         if compiler.diagnostics.has_errors() {
             return Err(compiler.diagnostics);
         }

@@ -89,7 +89,7 @@ fn label(target: &ast::Target) -> Box<[u8]> {
 }
 
 /// Finds the slots that the regex selectors of TX mean, once all names are known.
-pub(super) fn resolve_slots(compiler: &mut Compiler<'_>, targets: &mut [Target]) {
+pub(super) fn resolve_slots(compiler: &Compiler<'_>, targets: &mut [Target]) {
     let mut caches = RegexCaches::default();
     for target in targets.iter_mut().filter(|target| target.variable == Variable::Tx) {
         if let Selector::Regex(regex, slots) = &mut target.selector {
