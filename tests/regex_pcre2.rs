@@ -3,7 +3,8 @@
 //!
 //! `cargo test --no-default-features --features compare-pcre2 --test regex_pcre2`
 //!
-//! The crate `pcre2` cannot set DOLLAR_ENDONLY, so no text here ends in a newline.
+//! The crate `pcre2` cannot set DOLLAR_ENDONLY, so no text here ends in a newline. It brings PCRE2 10.43 or later, where
+//! `{,2}` is a quantifier; to ModSecurity's PCRE it is text, and so it is to us.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -200,7 +201,6 @@ fn generated_patterns_match_as_in_pcre2() {
         "{2}",
         "{1,2}",
         "{0,3}?",
-        "{,2}",
         "{2",
         "\\1",
         "\\2",

@@ -514,7 +514,7 @@ impl Parser<'_> {
             b'o' => return self.braced_octal().map(Escape::Byte),
             b'0' => return Ok(Escape::Byte(self.octal(0, 2)?)),
             b'1'..=b'9' => return self.number_escape(byte, in_class),
-            b'N' if !in_class && self.peek() != Some(b'{') => return Ok(Escape::Set(ByteSet::of(b'\n').negated())),
+            b'N' if !in_class && !self.names_character() => return Ok(Escape::Set(ByteSet::of(b'\n').negated())),
             b'p' | b'P' => return Err(self.error(ErrorKind::Unsupported("a Unicode property (\\p)"))),
             b'X' if !in_class => return Err(self.error(ErrorKind::Unsupported("\\X"))),
             b'K' if !in_class => return Err(self.error(ErrorKind::Unsupported("\\K"))),
@@ -535,6 +535,11 @@ impl Parser<'_> {
             }
         };
         Ok(Escape::Node(node))
+    }
+
+    /// After `\N`: `{U+E9}` or `{NAME}` rather than a quantifier?
+    fn names_character(&self) -> bool {
+        self.rest().starts_with(b"{") && !self.rest().get(1).is_some_and(u8::is_ascii_digit)
     }
 
     /// `\xH`, `\xHH`, `\x{H…}`

@@ -77,6 +77,7 @@ const CASES: &[(&[u8], &[u8], Option<&[&str]>)] = &[
     (br"a\Rb", b"a\x85b", Some(&["a\\x85b"])),
     (br"\R\n", b"\r\n", None),
     (br"\N+", b"ab\nc", Some(&["ab"])),
+    (br"\N{2}", b"ab\nc", Some(&["ab"])),
     // Quantifiers.
     (br"a{,3}", b"a{,3}", Some(&["a{,3}"])),
     (br"a{1", b"a{1", Some(&["a{1"])),
