@@ -51,7 +51,8 @@ pub(super) async fn serve_http2(
     let service = {
         let (snapshot, streams) = (Arc::clone(&snapshot), Arc::clone(&streams));
         service_fn(move |request: http::Request<Incoming>| {
-            let exchange = Exchange::new(Arc::clone(&worker), Arc::clone(&client), Arc::clone(&snapshot));
+            // Boxed once: it is moved into the response's body later.
+            let exchange = Box::new(Exchange::new(Arc::clone(&worker), Arc::clone(&client), Arc::clone(&snapshot)));
             let running = Running::new(&streams);
             Box::pin(handle(exchange, request, running))
         })
@@ -146,7 +147,7 @@ impl Drop for Running {
 struct Closed;
 
 async fn handle(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     request: http::Request<Incoming>,
     running: Running,
 ) -> Result<http::Response<ReplyBody>, Closed> {
@@ -280,7 +281,7 @@ fn response(status: u16, body: ReplyBody) -> http::Response<ReplyBody> {
     response
 }
 
-fn send_fault(mut exchange: Exchange, client: &Http2Client, fault: Fault) -> Result<http::Response<ReplyBody>, Closed> {
+fn send_fault(mut exchange: Box<Exchange>, client: &Http2Client, fault: Fault) -> Result<http::Response<ReplyBody>, Closed> {
     match Reply::of_fault(fault, &mut exchange) {
         Some(reply) => Ok(send_reply(exchange, client, &reply)),
         None => {
@@ -290,7 +291,7 @@ fn send_fault(mut exchange: Exchange, client: &Http2Client, fault: Fault) -> Res
     }
 }
 
-fn send_reply(mut exchange: Exchange, client: &Http2Client, reply: &Reply) -> http::Response<ReplyBody> {
+fn send_reply(mut exchange: Box<Exchange>, client: &Http2Client, reply: &Reply) -> http::Response<ReplyBody> {
     let body = if exchange.head.method() == b"HEAD" { Bytes::new() } else { reply.body.clone() };
     let mut response = response(reply.status, ReplyBody::Whole(Some(body.clone()).filter(|body| !body.is_empty())));
     let map = response.headers_mut();
@@ -303,7 +304,7 @@ fn send_reply(mut exchange: Exchange, client: &Http2Client, reply: &Reply) -> ht
 }
 
 fn relay(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     client: Http2Client,
     backend: Box<Backend>,
     held: Held,
@@ -364,7 +365,7 @@ struct RelayBody {
     length: Length,
     client: Client<'static>,
     backend: Option<Box<Backend>>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     read_patience: Duration,
     is_armed: bool,
     _running: Running,

@@ -37,7 +37,8 @@ pub(super) struct Exchange {
     pub(super) started: Instant,
     pub(super) started_unix: Duration,
     pub(super) place: Place,
-    pub(super) inspection: Option<Inspection>,
+    /// Boxed: an engine's transaction is large, and an exchange without rules should be cheap to move.
+    pub(super) inspection: Option<Box<Inspection>>,
     pub(super) outcome: Outcome,
     /// Requests on this connection before this one.
     pub(super) earlier: u64,
@@ -154,7 +155,7 @@ impl Exchange {
             return Err(Fault::new(FaultKind::NoSite, "no site of this listener has this host name"));
         };
         self.place.route = router.find_route_index(site, path_of(self.head.path_and_query()));
-        self.inspection = Inspection::begin(self);
+        self.inspection = Inspection::begin(self).map(Box::new);
         Ok(())
     }
 
