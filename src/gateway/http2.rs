@@ -281,7 +281,11 @@ fn response(status: u16, body: ReplyBody) -> http::Response<ReplyBody> {
     response
 }
 
-fn send_fault(mut exchange: Box<Exchange>, client: &Http2Client, fault: Fault) -> Result<http::Response<ReplyBody>, Closed> {
+fn send_fault(
+    mut exchange: Box<Exchange>,
+    client: &Http2Client,
+    fault: Fault,
+) -> Result<http::Response<ReplyBody>, Closed> {
     match Reply::of_fault(fault, &mut exchange) {
         Some(reply) => Ok(send_reply(exchange, client, &reply)),
         None => {

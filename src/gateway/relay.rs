@@ -283,7 +283,11 @@ pub(super) async fn relay(
                         is_armed = false;
                         encode_part(&mut client.out, sink, part);
                     }
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                    Poll::Ready(Err(fault)) => {
+                        // What came before the break is the client's; the connection then ends without an end.
+                        drop(client.out.poll_write(&mut client.stream, cx));
+                        return Poll::Ready(Err(fault));
+                    }
                     Poll::Pending => {
                         is_source_waiting = true;
                         break;
