@@ -279,11 +279,18 @@ impl Gate {
         client.rest()
     }
 
-    /// The access log so far.
-    pub fn records(&self) -> Vec<serde_json::Value> {
-        self.shared.recorder.flush(PATIENCE);
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    /// The access log, once it has so many lines: a record follows its response.
+    pub fn records(&self, count: usize) -> Vec<serde_json::Value> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            self.shared.recorder.flush(PATIENCE);
+            let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            if lines.len() >= count || std::time::Instant::now() > deadline {
+                return lines;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
