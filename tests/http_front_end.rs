@@ -319,7 +319,9 @@ fn chunk_limits() {
 }
 
 /// (bytes, is the request HEAD, framing)
-const RESPONSES: &[(&[u8], bool, Result<(Length, bool), HeadError>)] = &[
+type ResponseCase = (&'static [u8], bool, Result<(Length, bool), HeadError>);
+
+const RESPONSES: &[ResponseCase] = &[
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false, Ok((Length::Bytes(2), true))),
     (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n", false, Ok((Length::Bytes(2), true))),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", true, Ok((Length::None, true))),

@@ -17,7 +17,8 @@ fn patterns(folder: &Path) -> Option<BTreeSet<Vec<u8>>> {
         let text = String::from_utf8(text).unwrap();
         let joined = text.replace("\\\n", "");
         for line in joined.lines().map(str::trim_start).filter(|line| line.starts_with("SecRule ")) {
-            let Some(at) = line.find("\"@rx ").map(|at| at + 5).or(line.find("\"!@rx ").map(|at| at + 6)) else {
+            let Some(at) = line.find("\"@rx ").map(|at| at + 5).or_else(|| line.find("\"!@rx ").map(|at| at + 6))
+            else {
                 continue;
             };
             let mut pattern = Vec::new();

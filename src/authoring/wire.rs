@@ -53,7 +53,7 @@ pub fn alone(captured: &[u8]) -> Vec<u8> {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         let is = |other: &&str| name.eq_ignore_ascii_case(other.as_bytes());
         has_length |= is(&"content-length");
-        if out.is_empty() || !TAKEN_OUT.iter().any(|other| is(other)) {
+        if out.is_empty() || !TAKEN_OUT.iter().any(is) {
             out.extend_from_slice(line);
         }
     }

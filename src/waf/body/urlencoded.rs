@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn pairs_are_read_as_modsecurity_2_reads_them() {
-        let cases: &[(&str, &[(&str, &str)], usize)] = &[
+        type Case = (&'static str, &'static [(&'static str, &'static str)], usize);
+        let cases: &[Case] = &[
             ("", &[], 0),
             ("a=1&b=2", &[("a", "1"), ("b", "2")], 0),
             ("a", &[("a", "")], 0),

@@ -159,7 +159,7 @@ impl Parser<'_> {
                         continue;
                     }
                     Some(b'#') => {
-                        let length = memchr::memchr(b'\n', self.rest()).map_or(self.rest().len(), |at| at + 1);
+                        let length = memchr::memchr(b'\n', self.rest()).map_or_else(|| self.rest().len(), |at| at + 1);
                         self.position += length;
                         continue;
                     }
@@ -172,7 +172,7 @@ impl Parser<'_> {
 
     /// After `\Q`: everything up to `\E` or the end means itself; the last character may be quantified.
     fn quoted(&mut self, items: &mut Vec<Node>) -> Result<(), RegexError> {
-        let length = memchr::memmem::find(self.rest(), b"\\E").unwrap_or(self.rest().len());
+        let length = memchr::memmem::find(self.rest(), b"\\E").unwrap_or_else(|| self.rest().len());
         let text = self.rest().get(..length).unwrap_or_default().to_vec();
         self.position += length;
         let _ = self.eat(b"\\E");

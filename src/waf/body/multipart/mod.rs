@@ -178,7 +178,8 @@ pub struct Outcome {
 /// Reads a whole body.
 pub fn parse(boundary: Boundary, input: &[u8], limits: Limits, sink: &mut impl Sink) -> Outcome {
     let mut parser = Parser::new(boundary, limits);
-    let _ = parser.feed(input, sink);
+    // What it fails with is in the outcome as well.
+    parser.feed(input, sink).ok();
     parser.finish(sink)
 }
 

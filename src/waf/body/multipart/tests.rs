@@ -39,7 +39,7 @@ fn read_chunks(content_type: &str, input: &[u8], limits: Limits, chunk: usize) -
     let mut found = Found { input: input.to_vec(), ..Found::default() };
     let mut parser = Parser::new(boundary, limits);
     for piece in input.chunks(chunk) {
-        let _ = parser.feed(piece, &mut found);
+        parser.feed(piece, &mut found).ok();
     }
     let outcome = parser.finish(&mut found);
     (found, outcome)
