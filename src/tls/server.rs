@@ -186,7 +186,9 @@ fn build_config(
         }
     };
     let mut config = builder.with_cert_resolver(certificates);
-    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    // Some clients name HTTP/1.0 and nothing else; refusing them there would be an alert without a word.
+    let offered: &[&[u8]] = if http2 { &[b"h2", b"http/1.1", b"http/1.0"] } else { &[b"http/1.1", b"http/1.0"] };
+    config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     // Stateless tickets instead of a session cache: nothing is stored per client and no lock is taken per handshake.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     if let Ok(ticketer) = tickets.of(&policy) {
