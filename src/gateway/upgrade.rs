@@ -46,13 +46,14 @@ pub(super) async fn tunnel(
     let result = poll_fn(|cx| {
         let before = (up.moved, down.moved);
         let sent = up.poll(&mut client.stream, &mut client.read, &mut to_backend, &mut connection.stream, cx);
-        if let Poll::Ready(Err(error)) = sent {
-            return Poll::Ready(Err(error));
-        }
         let buffer = &mut connection.read_buffer;
         let received = down.poll(&mut connection.stream, buffer, &mut client.out, &mut client.stream, cx);
         match (sent, received) {
             (_, Poll::Ready(Err(error))) => return Poll::Ready(Err(error)),
+            (Poll::Ready(Err(error)), _) if up.is_broken => return Poll::Ready(Err(error)),
+            // The backend takes no more; what it still says goes out.
+            (Poll::Ready(Err(_)), Poll::Pending) => up.is_done = true,
+            (Poll::Ready(Err(_)), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
             _ => {}
         }
@@ -74,6 +75,8 @@ pub(super) async fn tunnel(
 struct Direction {
     moved: u64,
     is_source_done: bool,
+    /// The source ended with an error; what had come before is sent on all the same, a clean end is not.
+    is_broken: bool,
     is_done: bool,
 }
 
@@ -96,7 +99,7 @@ impl Direction {
                 match poll_fill(from, buffer, cx) {
                     Poll::Ready(Ok(0)) => self.is_source_done = true,
                     Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(_)) => (self.is_source_done, self.is_broken) = (true, true),
                     Poll::Pending => {
                         is_waiting = true;
                         break;
@@ -104,6 +107,9 @@ impl Direction {
                 }
             }
             ready!(out.poll_write(to, cx))?;
+            if self.is_broken {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
             if self.is_source_done {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).ok();
                 self.is_done = true;
