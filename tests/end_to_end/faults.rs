@@ -1,0 +1,266 @@
+//! Backends that are not there, that die, that come back; reloads and the end of the gateway itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use crate::backend::{self, nginx};
+use crate::client::{Fed, Raw, collect, http1, next_data, request};
+use crate::lab::{EDGE, Gateway, Lab, closed_port, is_slow, spawn, wait_for, wait_until};
+
+const GET_CLOSE: &str = "GET /fine HTTP/1.1\r\nHost: edge.example\r\nConnection: close\r\n\r\n";
+const ATTACK_CLOSE: &str = "GET /?id=1%27%20OR%201=1--%20 HTTP/1.1\r\nHost: edge.example\r\nConnection: close\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_backend_requests_are_inspected_and_the_cause_is_named() {
+    let lab = Lab::new();
+    let mut configuration = lab.configuration(&[closed_port(), closed_port()]);
+    configuration.policy = "mode: prevention, rules: [builtin]".to_owned();
+    let mut gateway = Gateway::start(&lab, &configuration.text());
+    let attack = crate::client::exchange(&lab, gateway.address(), ATTACK_CLOSE).await;
+    assert!(attack.starts_with("HTTP/1.1 403"), "{attack}");
+    let answer = crate::client::exchange(&lab, gateway.address(), GET_CLOSE).await;
+    assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("application/problem+json"), "{answer}");
+    assert!(answer.to_lowercase().contains("refused"), "the cause is missing: {answer}");
+    let records = gateway.records(2);
+    assert_eq!(records[0]["action"], "deny", "{}", records[0]);
+    assert_eq!(records[1]["fault"]["kind"], "upstream_refused", "{}", records[1]);
+    assert_eq!(records[1]["status"], 502);
+    let id = records[1]["id"].as_str().expect("an id");
+    assert!(answer.contains(id), "{answer}");
+
+    // With a probe, none is even picked; the cause is the probe's.
+    configuration.pool = "    probe: { path: /, interval: 300ms, timeout: 300ms, unhealthy_threshold: 1 }".to_owned();
+    drop(gateway);
+    std::fs::remove_file(lab.path("access.log")).expect("a log");
+    gateway = Gateway::start(&lab, &configuration.text());
+    wait_until("probes", || gateway.metric("portcullis_upstream_probe_failures_total", "") >= 2.0);
+    let attack = crate::client::exchange(&lab, gateway.address(), ATTACK_CLOSE).await;
+    assert!(attack.starts_with("HTTP/1.1 403"), "{attack}");
+    let answer = crate::client::exchange(&lab, gateway.address(), GET_CLOSE).await;
+    assert!(answer.starts_with("HTTP/1.1 502") && answer.to_lowercase().contains("refused"), "{answer}");
+    let records = gateway.records(2);
+    assert_eq!(records[1]["fault"]["kind"], "no_backend", "{}", records[1]);
+    let detail = records[1]["fault"]["detail"].as_str().unwrap_or_default().to_lowercase();
+    assert!(detail.contains("refused"), "{}", records[1]);
+    gateway.assert_sound();
+}
+
+/// Requests in a loop over kept connections, until stopped.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    good: Arc<AtomicUsize>,
+    bad: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Load {
+    pub(crate) fn start(lab: &Arc<Lab>, gateway: &Gateway, connections: usize) -> Self {
+        let mut load = Self { stop: Arc::default(), tasks: Vec::new(), good: Arc::default(), bad: Arc::default() };
+        for _ in 0..connections {
+            let (stop, good, bad) = (Arc::clone(&load.stop), Arc::clone(&load.good), Arc::clone(&load.bad));
+            let (lab, address) = (Arc::clone(lab), gateway.address());
+            let task = async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut client = http1(&lab, address).await;
+                    while !stop.load(Ordering::Relaxed) {
+                        let request = http::Request::get("/load").header("host", EDGE).body(Fed::whole(""));
+                        let failure = match client.send_request(request.expect("a request")).await {
+                            Ok(response) => match collect(response).await {
+                                (200, _) => None,
+                                (status, body) => Some(format!("{status} {body}")),
+                            },
+                            Err(error) => Some(format!("{error:?}")),
+                        };
+                        let Some(failure) = failure else {
+                            good.fetch_add(1, Ordering::Relaxed);
+                            continue;
+                        };
+                        bad.lock().expect("nobody panicked with it").push(failure);
+                        break;
+                    }
+                }
+            };
+            load.tasks.push(spawn(task));
+        }
+        load
+    }
+
+    pub(crate) fn good(&self) -> usize {
+        self.good.load(Ordering::Relaxed)
+    }
+
+    /// Waits for so many more.
+    pub(crate) async fn more(&self, count: usize) {
+        let goal = self.good() + count;
+        wait_for("load", || self.good() >= goal || !self.bad.lock().expect("fine").is_empty()).await;
+    }
+
+    /// `(good, failures)`
+    pub(crate) async fn stop(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.expect("no panic");
+        }
+        let bad = std::mem::take(&mut *self.bad.lock().expect("nobody panicked with it"));
+        (self.good.load(Ordering::Relaxed), bad)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_backend_costs_no_safe_request_and_comes_back() {
+    let lab = Arc::new(Lab::new());
+    let Some((first, nginx_first)) = nginx(&lab, "first", None) else { return };
+    let Some((second, _second)) = nginx(&lab, "second", None) else { return };
+    let mut configuration = lab.configuration(&[first, second]);
+    configuration.pool =
+        "    probe: { path: /, interval: 500ms, timeout: 500ms, unhealthy_threshold: 2, healthy_threshold: 2 }"
+            .to_owned();
+    let mut gateway = Gateway::start(&lab, &configuration.text());
+    gateway.wait_for_backends(2);
+    let load = Load::start(&lab, &gateway, 8);
+    load.more(200).await;
+    nginx_first.signal("KILL");
+    wait_for("the probe to take it out", || gateway.metric("portcullis_upstream_healthy", "") == 1.0).await;
+    load.more(200).await;
+    drop(nginx_first);
+    let (_, _back) = nginx(&lab, "first", Some(first)).expect("nginx");
+    wait_for("the probe to bring it back", || gateway.metric("portcullis_upstream_healthy", "") == 2.0).await;
+    load.more(200).await;
+    let before = gateway.metric("portcullis_upstream_requests_total", &first.to_string());
+    load.more(100).await;
+    assert!(gateway.metric("portcullis_upstream_requests_total", &first.to_string()) > before);
+    let retries = gateway.metric("portcullis_upstream_retries_total", "");
+    let (good, bad) = load.stop().await;
+    eprintln!("kill -9 under load: {good} good, {} failed, {retries} retried", bad.len());
+    assert!(bad.is_empty(), "{bad:?}");
+    gateway.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
+    let count = if is_slow() { 1000 } else { 50 };
+    let lab = Arc::new(Lab::new());
+    let address = backend::hyper(&lab, |_| async { http::Response::new(Fed::whole("fine")) }).await;
+    let mut configuration = lab.configuration(&[address]);
+    configuration.policy = "mode: prevention, rules: [builtin]".to_owned();
+    let mut gateway = Gateway::start(&lab, &configuration.text());
+    let load = Load::start(&lab, &gateway, 4);
+    load.more(100).await;
+    let mut memory = Vec::new();
+    for round in 0..count {
+        // Every other time something changes: the pool, so that snapshots differ in more than their number.
+        configuration.pool = format!("    retry: {{ attempts: {} }}", 1 + round % 2);
+        lab.write("gateway.yaml", &configuration.text());
+        if round % 10 == 9 {
+            let before = gateway.metric("portcullis_config_reloads_total", "success");
+            gateway.process.signal("HUP");
+            wait_for("SIGHUP", || gateway.metric("portcullis_config_reloads_total", "success") > before).await;
+        } else {
+            let answer = tokio::task::block_in_place(|| gateway.ask("POST", "/reload"));
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        memory.push(gateway.memory_kb("VmRSS"));
+    }
+    let (good, bad) = load.stop().await;
+    assert!(bad.is_empty(), "{bad:?}");
+    assert!(good > count, "{good} requests for {count} reloads");
+    let median = |part: &[u64]| {
+        let mut part = part.to_vec();
+        part.sort_unstable();
+        part[part.len() / 2]
+    };
+    let (early, late) = (median(&memory[count / 5..count * 2 / 5]), median(&memory[count * 4 / 5..]));
+    let peak = gateway.memory_kb("VmHWM");
+    eprintln!("{count} reloads, {good} requests: {early} kB after warm-up, {late} kB at the end, peak {peak} kB");
+    if is_slow() {
+        assert!(late * 100 <= early * 105, "{early} kB became {late} kB");
+    }
+    assert_eq!(gateway.metric("portcullis_config_reloads_total", "failure"), 0.0);
+    gateway.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_changes_nothing_and_is_told() {
+    let lab = Lab::new();
+    let address = backend::hyper(&lab, |_| async { http::Response::new(Fed::whole("fine")) }).await;
+    let text = lab.configuration(&[address]).text();
+    let mut gateway = Gateway::start(&lab, &text);
+    let mut kept = Raw::connect(&lab, gateway.address()).await;
+    for (broken, told) in [
+        (text.replace("pool: lab }", "pool: lub }"), "lub"),
+        (text.replace("certificate: edge.pem", "certificate: absent.pem"), "absent.pem"),
+        (text.replace("hosts", "hots") + "nonsense: 1\n", "nonsense"),
+        (text.replace("mode: off", "mode: prevention, rules: [{ inline: \"SecRule ARGS\" }]"), "SecRule"),
+        (text.replace("key: edge.key", "key: client.key"), "edge.pem"),
+    ] {
+        assert_ne!(broken, text);
+        lab.write("gateway.yaml", &broken);
+        let answer = gateway.ask("POST", "/reload");
+        assert!(answer.starts_with("HTTP/1.1 422") && answer.contains(told), "{told}: {answer}");
+        gateway.wait_for_log("refused, the running configuration stays");
+        kept.write("GET / HTTP/1.1\r\nHost: edge.example\r\n\r\n").await;
+        let answer = kept.until("fine").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(gateway.metric("portcullis_config_last_reload_successful", ""), 0.0);
+    lab.write("gateway.yaml", &text);
+    assert!(gateway.ask("POST", "/reload").starts_with("HTTP/1.1 200"));
+    assert_eq!(gateway.metric("portcullis_config_last_reload_successful", ""), 1.0);
+    gateway.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_finishes_what_runs_then_ends() {
+    let lab = Lab::new();
+    let (sender, receiver) = tokio::sync::mpsc::channel::<tokio::sync::mpsc::Sender<Frame<Bytes>>>(2);
+    let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+    let address = backend::hyper(&lab, move |_| {
+        let sender = sender.clone();
+        async move {
+            let (feed, body) = Fed::new();
+            sender.send(feed).await.expect("the test runs");
+            http::Response::new(body)
+        }
+    })
+    .await;
+    let mut gateway = Gateway::start(&lab, &lab.configuration(&[address]).text());
+    let mut receiver = receiver.lock().await;
+    let mut one = http1(&lab, gateway.address()).await;
+    let get = http::Request::get("/one").header("host", EDGE).body(Fed::whole("")).expect("a request");
+    let mut first = one.send_request(get).await.expect("a head").into_body();
+    let feed_one = receiver.recv().await.expect("a request");
+    let mut two = crate::client::http2(&lab, gateway.address()).await;
+    let mut second = two.send_request(request("GET", "/two", Fed::whole(""))).await.expect("a head").into_body();
+    let feed_two = receiver.recv().await.expect("a request");
+    let mut idle = Raw::connect(&lab, gateway.address()).await;
+
+    gateway.process.signal("TERM");
+    wait_for("the drain to begin", || gateway.log().contains("draining")).await;
+    // Idle connections end, the address is given up, running requests go on.
+    assert_eq!(idle.rest().await, "");
+    wait_for("the address to be free", || std::net::TcpStream::connect(gateway.address()).is_err()).await;
+    assert!(gateway.ask("GET", "/readyz").starts_with("HTTP/1.1 503"));
+    for part in ["a", "b"] {
+        for (feed, body) in [(&feed_one, &mut first), (&feed_two, &mut second)] {
+            feed.send(Frame::data(part.into())).await.expect("taken");
+            assert_eq!(next_data(body).await.as_deref(), Some(part.as_bytes()));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(gateway.process.0.try_wait().expect("a process").is_none(), "ended with requests running");
+    drop((feed_one, feed_two));
+    assert_eq!((next_data(&mut first).await, next_data(&mut second).await), (None, None));
+    drop((first, second));
+    let mut ended = None;
+    wait_for("the gateway to end", || {
+        ended = gateway.process.0.try_wait().expect("a process");
+        ended.is_some()
+    })
+    .await;
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", gateway.log());
+    assert_eq!(gateway.records(2).len(), 2);
+}
