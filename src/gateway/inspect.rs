@@ -16,6 +16,7 @@ use crate::config::model::{Beyond, BodyWindow, Mode, OnFault};
 use crate::http::h1::{BodyPart, Length};
 use crate::http::{Fields, Known, ResponseHead};
 use crate::runtime::clock;
+use crate::telemetry::About;
 use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Transaction, Verdict};
 
 /// The inspection of one request.
@@ -27,6 +28,8 @@ pub(super) struct Inspection {
     pub(super) duration: Duration,
     /// Did the engine fail? Then it is not asked again.
     pub(super) is_failed: bool,
+    /// How many matches went to the rule messages already.
+    pub(super) announced: usize,
     /// The rule that stopped the request: phase and id.
     pub(super) blocked: Option<(u8, u32)>,
 }
@@ -81,7 +84,14 @@ impl Inspection {
             is_detection_only: policy.mode == Mode::Detection,
         };
         let transaction = Transaction::new(program, &mut exchange.worker.scratch(), &connection);
-        Some(Self { transaction, mode: policy.mode, duration: Duration::ZERO, is_failed: false, blocked: None })
+        Some(Self {
+            transaction,
+            mode: policy.mode,
+            duration: Duration::ZERO,
+            is_failed: false,
+            announced: 0,
+            blocked: None,
+        })
     }
 }
 
@@ -232,7 +242,22 @@ impl Exchange {
         if let (Verdict::Deny(interruption), Some(inspection)) = (&verdict, &mut self.inspection) {
             inspection.blocked = Some((interruption.phase, interruption.rule_id.0));
         }
+        self.announce();
         Ok(verdict)
+    }
+
+    /// Writes the messages of what matched in this phase, as ModSecurity does: whoever has the response finds them in
+    /// the log, and a request that hangs at its backend has left them there.
+    fn announce(&mut self) {
+        let recorder = &self.worker.shared.recorder;
+        let Some(inspection) = &mut self.inspection else { return };
+        let matches = inspection.transaction.matches();
+        let Some(fresh) = matches.get(inspection.announced..).filter(|fresh| !fresh.is_empty()) else { return };
+        if recorder.wants_rule_messages() {
+            let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
+            recorder.rule_messages(about, fresh);
+            inspection.announced = matches.len();
+        }
     }
 
     /// Runs the engine, timed and contained. `None`: nothing is inspected (any more).

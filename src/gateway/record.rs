@@ -95,6 +95,7 @@ impl Exchange {
             inbound_score: summary.inbound_score,
             outbound_score: summary.outbound_score,
             matches: &summary.matches,
+            announced: inspection.announced,
             notices: &summary.notices,
         })
     }

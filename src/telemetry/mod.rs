@@ -21,3 +21,4 @@ pub use record::{AccessRecord, Action, FaultRecord, TlsRecord, WafRecord, WafVer
 pub use recorder::{Recorder, RecorderError};
 pub(crate) use registry::Exposition;
 pub use registry::{ListenerMetrics, Metrics, PoolMetrics, RequestHandles, RequestMetrics};
+pub use rule_messages::About;

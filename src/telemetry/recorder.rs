@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::{LogKind, LogQueue};
+use super::rule_messages::About;
 use super::{AccessRecord, Metrics, RequestMetrics, access_log, firewall_log, rule_messages};
 use crate::config::model::Logs;
+use crate::waf::RuleMatch;
 
 /// The logs could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +60,31 @@ impl Recorder {
                 firewall_log::write(line, record);
                 self.queue.push(LogKind::Firewall, line, 1);
             }
-            if !(matches.is_empty() && notices.is_empty()) && self.queue.is_enabled(LogKind::RuleMessages) {
-                line.clear();
-                let lines = rule_messages::write(line, record, matches, notices);
-                self.queue.push(LogKind::RuleMessages, line, lines);
-            }
+            let announced = record.waf.as_ref().map_or(0, |waf| waf.announced);
+            let rest = matches.get(announced..).unwrap_or_default();
+            let about = About { id: record.id, started: record.started, client: record.client };
+            self.push_rule_messages(line, about, rest, notices);
             line.shrink_to(LINE_KEPT_BYTES);
         });
+    }
+
+    /// Are rule messages written at all?
+    pub fn wants_rule_messages(&self) -> bool {
+        self.queue.is_enabled(LogKind::RuleMessages)
+    }
+
+    /// Messages of a request that is still running: whoever has its response finds them in the log.
+    pub fn rule_messages(&self, about: About<'_>, matches: &[RuleMatch]) {
+        LINE.with_borrow_mut(|line| self.push_rule_messages(line, about, matches, &[]));
+    }
+
+    fn push_rule_messages(&self, line: &mut Vec<u8>, about: About<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) {
+        if (matches.is_empty() && notices.is_empty()) || !self.wants_rule_messages() {
+            return;
+        }
+        line.clear();
+        let lines = rule_messages::write(line, about, matches, notices);
+        self.queue.push(LogKind::RuleMessages, line, lines);
     }
 
     /// Opens the log files again under their names (SIGUSR1, SIGHUP).
@@ -103,7 +123,7 @@ mod tests {
     use super::*;
     use crate::config::model::{LogSink, Mode};
     use crate::telemetry::{WafRecord, WafVerdict};
-    use crate::waf::{RuleId, RuleMatch};
+    use crate::waf::RuleId;
 
     fn rule_match(id: u32) -> RuleMatch {
         RuleMatch {
@@ -148,9 +168,13 @@ mod tests {
             inbound_score: Some(10),
             outbound_score: None,
             matches: &matches,
+            announced: 0,
             notices: &[],
         };
-        recorder.record(&AccessRecord { id: "b", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
+        recorder.record(
+            &AccessRecord { id: "b", status: 403, waf: Some(waf.clone()), ..AccessRecord::default() },
+            &handles,
+        );
         recorder.flush(Duration::from_secs(10));
         let lines = |name: &str| -> Vec<String> {
             std::fs::read_to_string(path(name)).unwrap().lines().map(str::to_owned).collect()
@@ -169,9 +193,19 @@ mod tests {
         assert_eq!(messages.len(), 2);
         assert!(messages[0].contains("[id \"1\"]") && messages[1].contains("[id \"2\"]"));
         assert!(messages[1].contains("[unique_id \"b\"]"), "{messages:?}");
+
+        // What was told while the request ran is not told again at its end.
+        let about = About { id: "c", started: Duration::ZERO, client: None };
+        recorder.rule_messages(about, &matches[..1]);
+        let waf = WafRecord { announced: 1, ..waf };
+        recorder.record(&AccessRecord { id: "c", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
+        recorder.flush(Duration::from_secs(10));
+        let messages = lines("rules");
+        assert_eq!(messages.len(), 4);
+        assert!(messages[2].contains("[id \"1\"]") && messages[3].contains("[id \"2\"]"));
         let mut text = String::new();
         recorder.render_metrics(&mut text);
-        assert!(text.contains("portcullis_waf_rule_matches_total{rule_id=\"2\",action=\"block\"} 1"), "{text}");
+        assert!(text.contains("portcullis_waf_rule_matches_total{rule_id=\"2\",action=\"block\"} 2"), "{text}");
         recorder.close();
     }
 }

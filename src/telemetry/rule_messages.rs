@@ -4,17 +4,30 @@
 //! The engine writes the message; here it gets the time stamp in front and, where the engine left them out, the
 //! fields that only the gateway knows.
 
-use super::AccessRecord;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::json::push_time;
 use crate::waf::RuleMatch;
 
+/// What a line says of the request.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// When it began, since the epoch.
+    pub started: Duration,
+    /// Who sent it.
+    pub client: Option<SocketAddr>,
+}
+
 /// Appends the lines; returns how many.
-pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) -> usize {
+pub(super) fn write(out: &mut Vec<u8>, about: About<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) -> usize {
     for text in notices.iter().chain(matches.iter().map(|matched| &matched.line_text)) {
         out.push(b'[');
-        push_time(out, record.started);
+        push_time(out, about.started);
         out.extend_from_slice(b"] ");
-        if let Some(client) = record.client {
+        if let Some(client) = about.client {
             out.extend_from_slice(format!("[client {}] ", client.ip()).as_bytes());
         }
         let start = out.len();
@@ -26,7 +39,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, matches: &[Rul
             }
         }
         if !contains(text, b"[unique_id \"") {
-            out.extend_from_slice(format!(" [unique_id \"{}\"]", record.id).as_bytes());
+            out.extend_from_slice(format!(" [unique_id \"{}\"]", about.id).as_bytes());
         }
         out.push(b'\n');
     }

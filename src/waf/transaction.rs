@@ -258,6 +258,11 @@ impl Transaction {
         eval::run_phase(program, self, scratch, 1)
     }
 
+    /// Logged matches so far, in order.
+    pub fn matches(&self) -> &[RuleMatch] {
+        &self.matches
+    }
+
     /// Do the rules want the request body (SecRequestBodyAccess, after ctl)?
     pub fn wants_request_body(&self) -> bool {
         self.control.engine != EngineMode::Off && self.control.request_body_access && !self.is_interrupted
