@@ -20,7 +20,7 @@ use super::rules::problem;
 use crate::authoring::backend;
 use crate::diagnostics::Diagnostics;
 use crate::http::h1::{BodyDecoder, BodyPart, HeadLimits, RequestReader, encode, request_framing};
-use crate::http::{RequestHead, path_of};
+use crate::http::{HeadError, RequestHead, path_of};
 use crate::limits;
 
 #[derive(Debug, Args)]
@@ -44,7 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<bool, Diagnostics> {
     };
     let listener = TcpListener::bind(&arguments.listen)
         .map_err(|error| problem(format!("cannot listen on {}: {error}", arguments.listen)))?;
-    output::print_error(&format!("the suite's backend listens on {}\n", arguments.listen));
+    let bound = listener.local_addr().map_or_else(|_| arguments.listen.clone(), |address| address.to_string());
+    output::print_error(&format!("the suite's backend listens on {bound}\n"));
     for tcp in listener.incoming().flatten() {
         let tls = tls.clone();
         std::thread::spawn(move || {
@@ -97,12 +98,14 @@ fn converse(mut stream: impl Read + Write) -> std::io::Result<()> {
                 Ok(true) => break,
                 Ok(false) if fill(&mut stream, &mut buffer)? => {}
                 Ok(false) => return Ok(()),
-                Err(error) => return respond(&mut stream, error.status(), &[], &[]),
+                // The gateway sends CONNECT with a path, so that nobody makes a tunnel of it; any path is answered.
+                Err(HeadError::Target) if head.method() == b"CONNECT" => return refuse(&mut stream, 200),
+                Err(error) => return refuse(&mut stream, error.status()),
             }
         }
         let framing = match request_framing(&mut head) {
             Ok(framing) => framing,
-            Err(error) => return respond(&mut stream, error.status(), &[], &[]),
+            Err(error) => return refuse(&mut stream, error.status()),
         };
         if head.fields.named(b"expect").is_some() {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
@@ -132,6 +135,12 @@ fn fill(stream: &mut impl Read, buffer: &mut BytesMut) -> std::io::Result<bool> 
     let length = stream.read(&mut chunk)?;
     buffer.extend_from_slice(chunk.get(..length).unwrap_or_default());
     Ok(length > 0)
+}
+
+/// An empty answer, and the end of the connection.
+fn refuse(stream: &mut impl Write, status: u16) -> std::io::Result<()> {
+    let headers = [("Content-Length".to_owned(), b"0".to_vec()), ("Connection".to_owned(), b"close".to_vec())];
+    respond(stream, status, &headers, &[])
 }
 
 fn respond(stream: &mut impl Write, status: u16, headers: &[(String, Vec<u8>)], body: &[u8]) -> std::io::Result<()> {
