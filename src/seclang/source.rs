@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use crate::diagnostics::Source;
@@ -89,12 +89,18 @@ fn beside(from: &Path, name: &str) -> PathBuf {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let length = fs::metadata(path)?.len();
-    if length > limits::RULE_FILE_BYTES {
-        let message = format!("the file has {length} bytes; at most {} are read", limits::RULE_FILE_BYTES);
+    // Asked before it is opened: opening a pipe would wait for its other end, and a device such as /dev/zero never ends.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    // What the file says of its length is not believed: it may grow, and files of /proc have none.
+    fs::File::open(path)?.take(limits::RULE_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limits::RULE_FILE_BYTES {
+        let message = format!("it is longer than {} bytes", limits::RULE_FILE_BYTES);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    fs::read(path)
+    Ok(bytes)
 }
 
 /// The existing paths that a pattern means, sorted. A path without wildcards is taken as it is, so that reading it
@@ -254,6 +260,25 @@ mod tests {
         assert!(FileLoader.include(&root, "none/*.conf").unwrap().is_empty());
         assert_eq!(FileLoader.include(&root, "none.conf").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(FileLoader.read(&root, "rules/c.data").unwrap(), b"c.data");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_within_the_bound_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root.conf");
+        for name in ["/dev/zero", "/dev/null"] {
+            let problem = FileLoader.include(&root, name).unwrap_err();
+            assert_eq!((problem.kind(), problem.to_string().as_str()), (
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file"
+            ));
+            assert!(FileLoader.read(&root, name).is_err() && FileLoader::open(name).is_err());
+        }
+        assert!(FileLoader.read(&root, ".").is_err());
+        let file = fs::File::create(directory.path().join("long")).unwrap();
+        file.set_len(limits::RULE_FILE_BYTES + 1).unwrap();
+        assert_eq!(FileLoader.read(&root, "long").unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]
