@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::background::Background;
+use super::background::{Background, Sweeper};
 use super::clock;
 use super::slots::{Plan, Slot, arrange, plan};
 use super::snapshot::{Previous, build};
@@ -22,6 +22,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway::{Drain, Shared, Snapshot};
 use crate::telemetry::{Metrics, Recorder, RecorderError, log};
 use crate::tls::ticket::Tickets;
+use crate::waf::CollectionStore;
 
 /// The gateway could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,7 @@ pub struct Gateway {
     tickets: Arc<Tickets>,
     rules: RuleCache,
     background: Background,
+    sweeper: Sweeper,
     logs: Logs,
 }
 
@@ -148,15 +150,18 @@ impl Gateway {
         for warning in warnings.iter() {
             log::warning("config", format_args!("{warning}"));
         }
+        let collections: Arc<dyn CollectionStore> = Arc::new(crate::waf::MemoryStore::new());
+        metrics.watch_collections(&collections);
+        let sweeper = Sweeper::start(Arc::clone(&collections));
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             recorder,
-            collections: Arc::new(crate::waf::MemoryStore::new()),
+            collections,
         });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
-        let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, logs };
+        let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, logs };
         gateway.take_sockets(&plan, sockets);
         Ok(gateway)
     }
@@ -272,6 +277,7 @@ impl Gateway {
         let is_clean = tokio::time::timeout(patience, all).await.is_ok();
         let recorder = self.shared.recorder.clone();
         drop(self.background);
+        drop(self.sweeper);
         self.workers.stop();
         recorder.flush(Duration::from_secs(5));
         recorder.close();

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::metrics::{CounterRow, INSPECTION_BOUNDS, LATENCY_BOUNDS, SCORE_BOUNDS};
 use super::{AccessRecord, Action, Counter, Gauge, Histogram, WafVerdict};
 use crate::config::model::{Configuration, Mode, PoolId, RouteAction, RouteId};
 use crate::limits::RULE_METRICS;
+use crate::waf::CollectionStore;
 
 /// Status codes with a column of their own; the others share one per class.
 const CODES: [u16; 39] = [
@@ -217,6 +218,7 @@ pub struct Metrics {
     rule_matches: Mutex<BTreeMap<(u32, &'static str), u64>>,
     faults: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     panics: Counter,
+    collections: OnceLock<Arc<dyn CollectionStore>>,
     reload_successes: Counter,
     reload_failures: Counter,
     is_last_reload_successful: AtomicBool,
@@ -254,6 +256,7 @@ impl Metrics {
             rule_matches: Mutex::default(),
             faults: Mutex::default(),
             panics: Counter::default(),
+            collections: OnceLock::new(),
             reload_successes: Counter::default(),
             reload_failures: Counter::default(),
             is_last_reload_successful: AtomicBool::new(true),
@@ -371,6 +374,11 @@ impl Metrics {
                 *counts.entry(key).or_default() += 1;
             }
         }
+    }
+
+    /// The store whose counts are shown; the first one named stays.
+    pub fn watch_collections(&self, collections: &Arc<dyn CollectionStore>) {
+        self.collections.get_or_init(|| Arc::clone(collections));
     }
 
     /// A task panicked and was caught.
@@ -568,6 +576,19 @@ impl Metrics {
             let id = id.to_string();
             text.sample("portcullis_waf_rule_matches_total", &[("rule_id", &id), ("action", action)], *count);
         }
+        let counts = self.collections.get().map(|collections| collections.counts()).unwrap_or_default();
+        let name = "portcullis_waf_collections";
+        text.family(name, "gauge", "Persistent collections in memory.");
+        text.sample(name, &[], counts.collections);
+        let name = "portcullis_waf_collections_bytes";
+        text.family(name, "gauge", "Bytes that they take.");
+        text.sample(name, &[], counts.bytes);
+        let name = "portcullis_waf_collections_evicted_total";
+        text.family(name, "counter", "Collections that made room for others before their time.");
+        text.sample(name, &[], counts.evicted);
+        let name = "portcullis_waf_collections_refused_total";
+        text.family(name, "counter", "Updates dropped because the collection would have become too large.");
+        text.sample(name, &[], counts.refused);
     }
 }
 

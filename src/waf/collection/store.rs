@@ -26,6 +26,14 @@ pub trait CollectionStore: Send + Sync + Debug {
 
     /// Takes over what a transaction did.
     fn save(&self, update: &CollectionUpdate<'_>);
+
+    /// Gives back what has expired. Called from time to time, never by a worker.
+    fn sweep(&self, _now: Duration) {}
+
+    /// What is in it, for metrics.
+    fn counts(&self) -> StoreCounts {
+        StoreCounts::default()
+    }
 }
 
 /// What a transaction did to one collection.
@@ -196,6 +204,14 @@ fn id(name: &[u8], key: &[u8]) -> Box<[u8]> {
 }
 
 impl CollectionStore for MemoryStore {
+    fn sweep(&self, now: Duration) {
+        Self::sweep(self, now);
+    }
+
+    fn counts(&self) -> StoreCounts {
+        Self::counts(self)
+    }
+
     fn load(&self, name: &[u8], key: &[u8], now: Duration) -> Option<Vec<StoredVariable>> {
         let id = id(name, key);
         let shard = self.shard(&id)?;
