@@ -12,6 +12,9 @@ pub const REQUEST_HEAD_BYTES: usize = 64 * 1024;
 /// Most header fields in one head. Key `listeners[].limits.headers`; answered with 431.
 pub const REQUEST_HEADERS: usize = 100;
 
+/// Longest request id taken from a client, where `listeners[].trust_request_id` allows that. Longer ones are replaced.
+pub const REQUEST_ID_BYTES: usize = 128;
+
 /// Time for a complete request head, from its first byte (slowloris). Key `listeners[].timeouts.head`.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -64,6 +64,39 @@ fn what_a_backend_is_told() {
     }
 }
 
+#[test]
+fn a_trusted_request_id_is_kept_if_it_is_harmless() {
+    let server = echo();
+    let gate = gate(&[server.address], |configuration| configuration.listeners[0].trust_request_id = true);
+    let ask = |fields: &str| gate.exchange(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n"));
+    let answer = ask("X-Request-ID: order-17.a_B\r\n");
+    // In the response's head, and in what the backend was told, which it echoes.
+    assert_eq!(answer.matches("x-request-id: order-17.a_B\r\n").count(), 2, "{answer}");
+    for bad in ["X-Request-ID: <b>\r\n", "X-Request-ID: a\r\nX-Request-ID: b\r\n", "X-Request-ID: \r\n"] {
+        let answer = ask(bad);
+        let id = answer.split("x-request-id: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{answer}");
+    }
+    let records = gate.records(4);
+    assert_eq!(records[0]["id"], "order-17.a_B", "{records:?}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_is_one_500_and_the_gateway_goes_on() {
+    portcullis::gateway::PANIC_ON.set("/panic-on-purpose").unwrap();
+    let server = echo();
+    let gate = gate(&[server.address], |_| {});
+    let mut client = gate.connect();
+    client.write("GET /panic-on-purpose HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.rest();
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(gate.exchange(GET_CLOSE).starts_with("HTTP/1.1 200 "));
+    let records = gate.records(2);
+    assert_eq!((&records[0]["status"], &records[0]["fault"]["kind"]), (&500.into(), &"panic".into()), "{records:?}");
+}
+
 /// What must be answered with 400 and never reach a backend.
 const SMUGGLED: &[&str] = &[
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",

@@ -87,6 +87,8 @@ macro_rules! defaults {
 defaults! {
     #[doc = "Costs nothing when a client does not ask for it, and browsers are faster with it."]
     HTTP2: bool = true, "listeners[].http2";
+    #[doc = "A client that can choose ids can make its requests hard to find, or look like another's."]
+    TRUST_REQUEST_ID: bool = false, "listeners[].trust_request_id";
     #[doc = "1.2 is still what many API clients speak; 1.0 and 1.1 are not supported at all."]
     MINIMUM_TLS_VERSION: &str = "1.2", "listeners[].tls.minimum_version";
     #[doc = "Ten times what a slow mobile client needs."]

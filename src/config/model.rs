@@ -50,6 +50,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Is HTTP/2 offered?
     pub http2: bool,
+    /// Is a request's X-Request-ID taken over, if it is harmless?
+    pub trust_request_id: bool,
     /// Client deadlines.
     pub timeouts: ClientTimeouts,
     /// Client bounds.

@@ -48,13 +48,16 @@ pub struct RawListener {
     pub tls: Option<Spanned<RawListenerTls>>,
     /// Is HTTP/2 offered (ALPN)?
     pub http2: Option<bool>,
+    /// Is the `X-Request-ID` of a request kept, because a trusted proxy in front sets it? One that is given twice, is
+    /// longer than 128 bytes or holds anything but letters, digits, `-`, `_` and `.` is replaced all the same.
+    pub trust_request_id: Option<bool>,
     /// Deadlines towards clients.
     pub timeouts: Option<RawClientTimeouts>,
     /// Bounds towards clients.
     pub limits: Option<RawClientLimits>,
 }
 
-decode_struct!(RawListener { name, address, tls, http2, timeouts, limits });
+decode_struct!(RawListener { name, address, tls, http2, trust_request_id, timeouts, limits });
 
 /// TLS towards clients.
 #[derive(Debug, JsonSchema)]
@@ -419,7 +422,7 @@ pub struct RawRetry {
     pub attempts: Option<Spanned<u32>>,
     /// Of the requests running, this percentage may be retries (and always three).
     pub budget_percent: Option<Spanned<u8>>,
-    /// Bytes of a request body kept for a second attempt.
+    /// Longest request body that is sent a second time; it must have been held whole for inspection.
     pub buffer_bytes: Option<Spanned<RawBytes>>,
 }
 

@@ -244,7 +244,10 @@ async fn answer_request(exchange: &mut Exchange, client: &mut Http1Client, drain
             }
             Next::Abort
         }
-        Err(fault) => answer_fault(exchange, client, fault, !drain.is_draining()).await,
+        Err(fault) => {
+            let may_go_on = !drain.is_draining() && fault.kind != FaultKind::Panic;
+            answer_fault(exchange, client, fault, may_go_on).await
+        }
     }
 }
 

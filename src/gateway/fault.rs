@@ -90,6 +90,8 @@ pub(super) enum FaultKind {
     ResponseBeyondWindow,
     /// The engine failed.
     Engine,
+    /// A step panicked.
+    Panic,
     /// A request that cannot be said to this backend's protocol.
     Untranslatable,
     /// An upgrade that the backend answered with nonsense.
@@ -129,6 +131,7 @@ impl FaultKind {
             Self::BackendReadTimeout => "upstream_read_timeout",
             Self::ResponseBeyondWindow => "response_beyond_window",
             Self::Engine => "engine",
+            Self::Panic => "panic",
             Self::Untranslatable => "untranslatable",
             Self::Upgrade => "upgrade",
         }
@@ -147,7 +150,7 @@ impl FaultKind {
             | Self::NoSite
             | Self::NoRoute
             | Self::Untranslatable => Side::Client,
-            Self::Engine => Side::Gateway,
+            Self::Engine | Self::Panic => Side::Gateway,
             _ => Side::Upstream,
         }
     }
@@ -227,7 +230,7 @@ impl Fault {
             FaultKind::ClientClosed | FaultKind::ClientWriteTimeout => 499,
             FaultKind::NoSite | FaultKind::NoRoute => 404,
             FaultKind::Connect(ConnectLayer::Timeout) | FaultKind::ResponseTimeout => 504,
-            FaultKind::Engine => 500,
+            FaultKind::Engine | FaultKind::Panic => 500,
             _ => 502,
         }
     }

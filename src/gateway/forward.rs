@@ -2,8 +2,8 @@
 //! that is safe.
 //!
 //! A request is sent again only if nothing of it was sent (no connection could be made), or if the connection had
-//! been idle, the method is idempotent, the body is still held, and not a byte of a response came: then the backend
-//! most likely closed the connection as we wrote. The first such retry of a request is free, for it puts no load on
+//! been idle, the method is idempotent, the body is held whole and within the pool's `retry.buffer_bytes`, and not a
+//! byte of a response came: then the backend most likely closed the connection as we wrote. The first such retry of a request is free, for it puts no load on
 //! anyone twice; further ones are bounded by the pool's attempts and budget.
 
 use std::future::{Future as _, poll_fn};
@@ -118,7 +118,10 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
         };
         let is_safe = match fault.retry {
             Retry::Yes => true,
-            Retry::IfReused => is_reused && plan.is_idempotent && held.is_complete,
+            Retry::IfReused => {
+                let is_held = held.is_complete && held.bytes <= plan.pool.settings().retry.buffer_bytes;
+                is_reused && plan.is_idempotent && is_held
+            }
             Retry::No => false,
         };
         let retries = exchange.outcome.retries;

@@ -25,3 +25,16 @@ mod wire;
 pub use accept::serve;
 pub use drain::Drain;
 pub use snapshot::{Shared, Snapshot, Worker};
+
+/// The path that panics on purpose, for a test to set; debug builds only.
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub static PANIC_ON: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
+
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "what a test asks for")]
+fn deliberate_panic(head: &crate::http::RequestHead) {
+    if PANIC_ON.get().is_some_and(|path| path.as_bytes() == head.path_and_query()) {
+        panic!("on purpose");
+    }
+}

@@ -108,7 +108,7 @@ impl Drop for Exchange {
         }
         if self.outcome.fault.is_none() {
             let fault = if std::thread::panicking() {
-                Fault::new(FaultKind::Engine, "the gateway failed on this request")
+                Fault::new(FaultKind::Panic, "the gateway failed on this request")
             } else {
                 Fault::new(FaultKind::ClientClosed, "the client broke the exchange off")
             };

@@ -3,7 +3,11 @@
 //! [`process`] is the table of contents of the gateway. It returns what is to be sent; sending it is the business of
 //! the client's protocol (`connection`, `http2`), and recording it that of `record`.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +21,7 @@ use super::reply::Reply;
 use super::wire::Timer;
 use super::{Snapshot, Worker};
 use crate::config::model::{Policy, Route, RouteAction, Site};
-use crate::http::{RequestHead, path_of, split_host_port};
+use crate::http::{Known, RequestHead, path_of, split_host_port};
 use crate::route::{RedirectParts, redirect_location};
 use crate::runtime::clock;
 use crate::telemetry::Action;
@@ -82,9 +86,29 @@ pub(super) enum Answer {
     Upgrade(Box<Backend>),
 }
 
-/// The steps of a request.
+/// The steps of a request. A panic in one of them ends this request with 500, not its connection's others; what was
+/// being changed when it happened is not trusted, and the connection closes.
 pub(super) async fn process(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answer, Fault> {
+    match contained(steps(exchange, client)).await {
+        Some(answer) => answer,
+        None => Err(Fault::new(FaultKind::Panic, "the gateway failed on this request")),
+    }
+}
+
+/// What a future comes to; `None` if it panics. The panic itself is logged and counted by the process's hook.
+async fn contained<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        poll.map_or(Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await
+}
+
+async fn steps(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answer, Fault> {
     exchange.locate()?;
+    #[cfg(debug_assertions)]
+    super::deliberate_panic(&exchange.head);
     if let Verdict::Deny(interruption) = exchange.inspect_request_head()? {
         return Ok(Answer::Denied(interruption));
     }
@@ -148,6 +172,12 @@ impl Exchange {
 
     /// Finds site and route. The policy must be known before phase 1; the route is *taken* only after inspection.
     fn locate(&mut self) -> Result<(), Fault> {
+        let listener = self.snapshot.listener(self.client.listener);
+        if listener.is_some_and(|listener| listener.trust_request_id)
+            && let Some(id) = RequestId::came(self.head.fields.all(Known::XRequestId))
+        {
+            self.id = id;
+        }
         let (host, _) = split_host_port(self.head.authority());
         let router = &self.snapshot.router;
         self.place.site = router.find_site_index(self.client.listener, host);

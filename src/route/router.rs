@@ -131,6 +131,7 @@ mod tests {
             address: "127.0.0.1:0".parse().unwrap(),
             tls: None,
             http2: true,
+            trust_request_id: false,
             timeouts: ClientTimeouts { handshake: second, head: second, body: second, write: second, idle: second },
             limits: ClientLimits { head_bytes: 1, headers: 1, body_bytes: 1, connections: 1, h2_streams: 1 },
         }

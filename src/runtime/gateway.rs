@@ -155,11 +155,7 @@ impl Gateway {
         let sweeper = Sweeper::start(Arc::clone(&collections));
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            recorder,
-            collections,
-        });
+        let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder, collections });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
         let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, logs };
         gateway.take_sockets(&plan, sockets);

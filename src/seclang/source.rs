@@ -269,10 +269,10 @@ mod tests {
         let root = directory.path().join("root.conf");
         for name in ["/dev/zero", "/dev/null"] {
             let problem = FileLoader.include(&root, name).unwrap_err();
-            assert_eq!((problem.kind(), problem.to_string().as_str()), (
-                io::ErrorKind::InvalidInput,
-                "it is not a regular file"
-            ));
+            assert_eq!(
+                (problem.kind(), problem.to_string().as_str()),
+                (io::ErrorKind::InvalidInput, "it is not a regular file")
+            );
             assert!(FileLoader.read(&root, name).is_err() && FileLoader::open(name).is_err());
         }
         assert!(FileLoader.read(&root, ".").is_err());

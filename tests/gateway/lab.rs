@@ -194,6 +194,7 @@ fn configuration(backends: &[SocketAddr], log: PathBuf) -> Configuration {
             address: "127.0.0.1:0".parse().unwrap(),
             tls: None,
             http2: false,
+            trust_request_id: false,
             timeouts: ClientTimeouts {
                 handshake: seconds(5),
                 head: seconds(5),

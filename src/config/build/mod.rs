@@ -227,7 +227,8 @@ impl Builder<'_> {
             let limits = self.client_limits(listener.limits.unwrap_or_default());
             if let (Some(name), Some(address), true) = built {
                 let http2 = listener.http2.unwrap_or(defaults::HTTP2);
-                listeners.push(Listener { name, address, tls, http2, timeouts, limits });
+                let trust_request_id = listener.trust_request_id.unwrap_or(defaults::TRUST_REQUEST_ID);
+                listeners.push(Listener { name, address, tls, http2, trust_request_id, timeouts, limits });
             }
         }
         if listeners.is_empty() && !self.problems.has_errors() {
