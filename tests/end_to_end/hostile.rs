@@ -130,8 +130,9 @@ async fn a_client_that_does_not_read_meets_the_write_deadline() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_idle_connections_cost_little_and_hold_up_nobody() {
-    let count = if is_slow() { 9_000 } else { 500 };
-    let (lab, mut gateway) = start("").await;
+    let count = if is_slow() { 10_000 } else { 500 };
+    // As long as it takes to open them all here.
+    let (lab, mut gateway) = start("    timeouts: { head: 300s, idle: 300s }").await;
     let before = gateway.memory_kb("VmRSS");
     let mut idle = Vec::new();
     for number in 0..count {
