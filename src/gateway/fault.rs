@@ -43,8 +43,8 @@ pub(super) enum Retry {
     No,
     /// Yes: nothing was sent.
     Yes,
-    /// If the connection had been idle (the backend may have closed it meanwhile) and the method is idempotent.
-    IfReused,
+    /// If the method is idempotent: the backend may have closed an idle connection meanwhile, or died.
+    IfIdempotent,
 }
 
 /// What went wrong. Names are labels of a metric: words of the code only.
@@ -204,7 +204,7 @@ impl Fault {
             ConnectLayer::Closed | ConnectLayer::Timeout => FaultKind::BackendClosed,
             layer => FaultKind::Connect(layer),
         };
-        Self::new(kind, format!("the backend's connection broke: {}", failure.message)).retry(Retry::IfReused)
+        Self::new(kind, format!("the backend's connection broke: {}", failure.message)).retry(Retry::IfIdempotent)
     }
 
     /// Reading from a backend failed within its response.

@@ -1,10 +1,11 @@
 //! Sends a request to a backend and reads its response head: pick, connect, write, wait; and again elsewhere where
 //! that is safe.
 //!
-//! A request is sent again only if nothing of it was sent (no connection could be made), or if the connection had
-//! been idle, the method is idempotent, the body is held whole and within the pool's `retry.buffer_bytes`, and not a
-//! byte of a response came: then the backend most likely closed the connection as we wrote. The first such retry of a request is free, for it puts no load on
-//! anyone twice; further ones are bounded by the pool's attempts and budget.
+//! A request is sent again only if nothing of it was sent (no connection could be made), or if the method is
+//! idempotent, the body is held whole and within the pool's `retry.buffer_bytes`, and not a byte of a response came. If
+//! the connection had been idle, the backend most likely closed it as we wrote; if it was new, the backend died, and
+//! another one is asked. The first retry of a request is free where it puts no load on anyone twice; others are bounded
+//! by the pool's attempts and budget.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -116,16 +117,19 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
             Ok(backend) => return Ok(backend),
             Err(failed) => failed,
         };
+        let has_others = plan.pool.backends().iter().filter(|backend| backend.is_available()).count() > tried.len() + 1;
         let is_safe = match fault.retry {
             Retry::Yes => true,
-            Retry::IfReused => {
+            // On a new connection it was the backend that died: only another one can help.
+            Retry::IfIdempotent => {
                 let is_held = held.is_complete && held.bytes <= plan.pool.settings().retry.buffer_bytes;
-                is_reused && plan.is_idempotent && is_held
+                plan.is_idempotent && is_held && (is_reused || has_others)
             }
             Retry::No => false,
         };
         let retries = exchange.outcome.retries;
-        let is_affordable = retries == 0
+        let is_free = retries == 0 && (is_reused || fault.retry == Retry::Yes);
+        let is_affordable = is_free
             || (retries < plan.pool.settings().retry.attempts
                 && plan.pool.try_retry().map(|permit| permits.push(permit)).is_some());
         if !is_safe || !is_affordable {
@@ -133,7 +137,6 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
         }
         exchange.outcome.retries += 1;
         exchange.outcome.fault = Some(fault);
-        let has_others = plan.pool.backends().iter().filter(|backend| backend.is_available()).count() > tried.len() + 1;
         // A lone backend that closed an idle connection gets a second chance on a new one.
         if !is_reused || has_others {
             tried.push(index);
@@ -467,7 +470,7 @@ impl Http1Link {
             let is_silent = self.connection.read_buffer.is_empty();
             let fault = match ready!(poll_fill(&mut self.connection.stream, &mut self.connection.read_buffer, cx)) {
                 Ok(0) => Fault::new(FaultKind::BackendClosed, "the backend closed the connection before it answered")
-                    .retry(Retry::IfReused),
+                    .retry(Retry::IfIdempotent),
                 Ok(_) => continue,
                 Err(error) => Fault::backend_io(&error),
             };
@@ -527,7 +530,7 @@ async fn http2(
         if let Poll::Ready(result) = response.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|mut error| {
                 // hyper gives the request back when nothing of it was sent.
-                let retry = if error.take_message().is_some() { Retry::Yes } else { Retry::IfReused };
+                let retry = if error.take_message().is_some() { Retry::Yes } else { Retry::IfIdempotent };
                 let detail = format!("the backend's HTTP/2 stream broke: {}", error.error());
                 Fault::new(FaultKind::BackendClosed, detail).retry(retry)
             }));
