@@ -3,6 +3,7 @@
 //!
 //! `PORTCULLIS_BINARY` names another build of the gateway, `PORTCULLIS_SLOW=1` runs what takes minutes at full length.
 #![cfg(feature = "gateway")]
+#![expect(clippy::disallowed_methods, reason = "tests read the clock, and start peers that run beside them")]
 
 #[path = "end_to_end/backend.rs"]
 mod backend;

@@ -140,6 +140,32 @@ async fn a_killed_backend_costs_no_safe_request_and_comes_back() {
     gateway.assert_sound();
 }
 
+/// Takes requests and dies over each.
+async fn die(_: http::Request<hyper::body::Incoming>) -> http::Response<Fed> {
+    panic!("this backend dies over every request")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_dies_over_a_new_connection_costs_no_safe_request() {
+    let lab = Lab::new();
+    let dying = backend::hyper(&lab, die).await;
+    let fine = backend::hyper(&lab, |_| async { http::Response::new(Fed::whole("fine")) }).await;
+    let mut gateway = Gateway::start(&lab, &lab.configuration(&[dying, fine]).text());
+    for _ in 0..8 {
+        let answer = crate::client::exchange(&lab, gateway.address(), GET_CLOSE).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    // What is not safe is told, with its cause, and not sent twice.
+    let post = "POST / HTTP/1.1\r\nHost: edge.example\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let mut failed = 0;
+    for _ in 0..8 {
+        let answer = crate::client::exchange(&lab, gateway.address(), post).await;
+        failed += usize::from(answer.starts_with("HTTP/1.1 502") && answer.contains("closed"));
+    }
+    assert_eq!(failed, 4);
+    gateway.assert_sound();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
     let count = if is_slow() { 1000 } else { 50 };

@@ -308,7 +308,6 @@ pub(crate) async fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "peers of a test run beside it")]
 pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(future)
 }
