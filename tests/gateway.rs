@@ -1,5 +1,6 @@
 //! The path of a request, end to end over sockets: what passes, what is refused, and what a hostile peer gets.
 #![cfg(feature = "gateway")]
+#![expect(clippy::disallowed_methods, reason = "a test measures; only the gateway itself has one clock")]
 
 #[path = "gateway/lab.rs"]
 mod lab;

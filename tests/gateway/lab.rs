@@ -17,31 +17,31 @@ use portcullis::upstream::Upstreams;
 use portcullis::waf::{EngineOptions, Program};
 
 /// Longest any test waits for bytes.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A backend; it goes on until the test process ends.
-pub struct BackendServer {
-    pub address: SocketAddr,
+pub(crate) struct BackendServer {
+    pub(crate) address: SocketAddr,
     /// Everything that was ever received, over all connections.
-    pub received: Arc<Mutex<Vec<u8>>>,
+    pub(crate) received: Arc<Mutex<Vec<u8>>>,
 }
 
 impl BackendServer {
-    pub fn received(&self) -> String {
+    pub(crate) fn received(&self) -> String {
         String::from_utf8_lossy(&self.received.lock().unwrap()).into_owned()
     }
 }
 
 /// One backend connection: reads are noted.
-pub struct Peer {
-    pub stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
     received: Arc<Mutex<Vec<u8>>>,
-    pub buffer: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Peer {
     /// Reads on until `until` is in the buffer; takes the bytes up to its end. Empty: the gateway closed.
-    pub fn read_until(&mut self, until: &[u8]) -> Vec<u8> {
+    pub(crate) fn read_until(&mut self, until: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = self.buffer.windows(until.len()).position(|window| window == until) {
                 return self.buffer.drain(..at + until.len()).collect();
@@ -58,12 +58,12 @@ impl Peer {
     }
 
     /// The next request head; empty when the gateway closed.
-    pub fn head(&mut self) -> String {
+    pub(crate) fn head(&mut self) -> String {
         String::from_utf8_lossy(&self.read_until(b"\r\n\r\n")).into_owned()
     }
 
     /// The body that a head announces.
-    pub fn body(&mut self, head: &str) -> Vec<u8> {
+    pub(crate) fn body(&mut self, head: &str) -> Vec<u8> {
         let lower = head.to_lowercase();
         if lower.contains("transfer-encoding: chunked") {
             return if self.buffer.starts_with(b"0\r\n\r\n") {
@@ -83,13 +83,13 @@ impl Peer {
         self.buffer.drain(..length).collect()
     }
 
-    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).ok();
     }
 }
 
 /// Starts a backend that gives each connection to the closure.
-pub fn backend(serve: impl Fn(Peer) + Send + Sync + 'static) -> BackendServer {
+pub(crate) fn backend(serve: impl Fn(Peer) + Send + Sync + 'static) -> BackendServer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let received = Arc::<Mutex<Vec<u8>>>::default();
@@ -106,7 +106,7 @@ pub fn backend(serve: impl Fn(Peer) + Send + Sync + 'static) -> BackendServer {
 }
 
 /// A backend that answers every request with the head it got, keeping the connection.
-pub fn echo() -> BackendServer {
+pub(crate) fn echo() -> BackendServer {
     backend(|mut peer| {
         loop {
             let head = peer.head();
@@ -125,7 +125,7 @@ pub fn echo() -> BackendServer {
 }
 
 /// A backend that answers every request with these bytes and goes on.
-pub fn canned(answer: &'static [u8]) -> BackendServer {
+pub(crate) fn canned(answer: &'static [u8]) -> BackendServer {
     backend(move |mut peer| {
         loop {
             let head = peer.head();
@@ -139,16 +139,16 @@ pub fn canned(answer: &'static [u8]) -> BackendServer {
 }
 
 /// A running gateway.
-pub struct Gate {
-    pub address: SocketAddr,
-    pub drain: Drain,
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    pub(crate) drain: Drain,
     log: PathBuf,
     shared: Arc<Shared>,
     _directory: tempfile::TempDir,
 }
 
 /// Starts a gateway in front of backends.
-pub fn gate(backends: &[SocketAddr], change: impl FnOnce(&mut Configuration)) -> Gate {
+pub(crate) fn gate(backends: &[SocketAddr], change: impl FnOnce(&mut Configuration)) -> Gate {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("access.json");
     let mut configuration = configuration(backends, log.clone());
@@ -253,7 +253,7 @@ fn configuration(backends: &[SocketAddr], log: PathBuf) -> Configuration {
 }
 
 /// Turns inspection on with these rules.
-pub fn with_rules(configuration: &mut Configuration, rules: &str) {
+pub(crate) fn with_rules(configuration: &mut Configuration, rules: &str) {
     let loader = MemoryLoader::new();
     let (ruleset, problems) = portcullis::seclang::parse(&Source::new("test.conf", rules.as_bytes()), &loader);
     assert!(!problems.has_errors(), "{problems}");
@@ -266,7 +266,7 @@ pub fn with_rules(configuration: &mut Configuration, rules: &str) {
 }
 
 impl Gate {
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -274,14 +274,14 @@ impl Gate {
     }
 
     /// Sends bytes, reads to the end.
-    pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();
         client.write(bytes);
         client.rest()
     }
 
     /// The access log, once it has so many lines: a record follows its response.
-    pub fn records(&self, count: usize) -> Vec<serde_json::Value> {
+    pub(crate) fn records(&self, count: usize) -> Vec<serde_json::Value> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             self.shared.recorder.flush(PATIENCE);
@@ -296,13 +296,13 @@ impl Gate {
 }
 
 /// A client connection.
-pub struct Client {
-    pub stream: TcpStream,
-    pub buffer: Vec<u8>,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Client {
-    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
@@ -313,7 +313,7 @@ impl Client {
         length
     }
 
-    pub fn until(&mut self, until: &str) -> String {
+    pub(crate) fn until(&mut self, until: &str) -> String {
         loop {
             let found = self.buffer.windows(until.len()).position(|window| window == until.as_bytes());
             if let Some(at) = found {
@@ -324,7 +324,7 @@ impl Client {
     }
 
     /// One response with a Content-Length.
-    pub fn response(&mut self) -> String {
+    pub(crate) fn response(&mut self) -> String {
         let head = self.until("\r\n\r\n");
         let length =
             head.to_lowercase().split("content-length: ").nth(1).map(|rest| rest.lines().next().unwrap().parse());
@@ -337,7 +337,7 @@ impl Client {
     }
 
     /// Everything until the gateway closes.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         while self.fill() > 0 {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into()
     }
