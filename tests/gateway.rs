@@ -98,6 +98,37 @@ fn a_panic_is_one_500_and_the_gateway_goes_on() {
     assert_eq!((&records[0]["status"], &records[0]["fault"]["kind"]), (&500.into(), &"panic".into()), "{records:?}");
 }
 
+#[test]
+fn audit_entries_are_written_where_the_rules_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.log");
+    let server = echo();
+    let gate = gate(&[server.address], |configuration| {
+        let rules = format!(
+            "SecRuleEngine On\nSecAuditEngine RelevantOnly\nSecAuditLogFormat JSON\nSecAuditLog {}\n\
+             SecRule ARGS \"@streq attack\" \"id:7,phase:1,deny,log,msg:'found'\"",
+            path.display()
+        );
+        with_rules(configuration, &rules);
+    });
+    let ask = |target: &str| gate.exchange(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    assert!(ask("/?q=fine").starts_with("HTTP/1.1 200 "));
+    assert!(ask("/?q=attack").starts_with("HTTP/1.1 403 "));
+    gate.records(2);
+    let old = directory.path().join("audit.log.1");
+    std::fs::rename(&path, &old).unwrap();
+    gate.shared.recorder.reopen();
+    gate.records(2);
+    assert!(ask("/?q=attack").starts_with("HTTP/1.1 403 "));
+    gate.records(3);
+    for file in [old, path] {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(entry.to_string().contains("q=attack"), "{entry}");
+    }
+}
+
 /// What must be answered with 400 and never reach a backend.
 const SMUGGLED: &[&str] = &[
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",

@@ -97,6 +97,10 @@ impl Exchange {
             matches: &summary.matches,
             announced: inspection.announced,
             notices: &summary.notices,
+            audit: self
+                .policy()
+                .and_then(|policy| policy.program.as_deref()?.audit_log())
+                .zip(summary.audit.as_deref()),
         })
     }
 }

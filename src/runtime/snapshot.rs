@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 use crate::tls::server::ServerTls;
 use crate::tls::ticket::Tickets;
 use crate::upstream::Upstreams;
-use crate::waf::{Connection, RequestLine, Scratch, Transaction};
+use crate::waf::{Connection, Program, RequestLine, Scratch, Transaction};
 
 /// What of the running snapshot the new one builds on.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,12 @@ pub(super) fn build(
     for policy in &configuration.policies {
         if let Err(problem) = try_rules(policy) {
             found.push(problem);
+        }
+        if let Some(log) = policy.program.as_deref().and_then(Program::audit_log)
+            && let Err(error) = crate::telemetry::try_audit_log(log)
+        {
+            let message = format!("the audit log {} cannot be written: {error}", log.path.display());
+            found.push(Diagnostic::error(None, message));
         }
     }
     let found = places.locate(found);

@@ -96,6 +96,7 @@ const OFF: &[&str] = &["Off"];
 
 const NO_HASH: &str = "portcullis adds no hashes to links";
 const NO_DEBUG_LOG: &str = "portcullis has no debug log of rules; use the explain command";
+const SERIAL_ONLY: &str = "the audit log is one file; it makes no directories";
 const NO_UPLOADS: &str = "uploaded files are inspected in memory and never written to disk";
 const NO_STREAM: &str = "portcullis never rewrites bodies";
 const NO_CONNECTIONS: &str = "connections are limited by the listener's settings, not by rules";
@@ -111,19 +112,19 @@ pub const DIRECTIVES: &[DirectiveRow] = &[
     row("SecArgumentSeparator", Text, "The character between arguments, & by default."),
     row("SecArgumentsLimit", Number, "The most arguments that are read."),
     row("SecAuditEngine", Arguments::OneOf(&["On", "Off", "RelevantOnly"]), "Which transactions have an audit entry."),
-    row("SecAuditLog", Text, "File of the audit log."),
+    row("SecAuditLog", Text, "File of the audit log, beside the rule file unless it is absolute."),
     inert("there is one audit log", row("SecAuditLog2", Text, "Second file of the audit log.")),
-    row("SecAuditLogDirMode", Mode, "Permissions of directories of the audit log."),
+    inert(SERIAL_ONLY, row("SecAuditLogDirMode", Mode, "Permissions of directories of the audit log.")),
     row("SecAuditLogFileMode", Mode, "Permissions of files of the audit log."),
     row("SecAuditLogFormat", Arguments::OneOf(&["Native", "JSON"]), "Format of audit entries."),
     row("SecAuditLogParts", Text, "Parts of an audit entry, letters A to K and Z."),
-    of(Origin::V3, row("SecAuditLogPrefix", Text, "Text before each audit entry.")),
+    inert("entries have a fixed form", of(Origin::V3, row("SecAuditLogPrefix", Text, "Text before each audit entry."))),
     row("SecAuditLogRelevantStatus", Text, "Pattern of the statuses that make a transaction relevant."),
-    row("SecAuditLogStorageDir", Text, "Directory of the entries of a concurrent audit log."),
+    inert(SERIAL_ONLY, row("SecAuditLogStorageDir", Text, "Directory of the entries of a concurrent audit log.")),
     row(
         "SecAuditLogType",
         Arguments::OneOf(&["Serial", "Concurrent", "Parallel", "HTTPS"]),
-        "One file for all entries or one file each.",
+        "One file for all entries or one file each; only Serial is taken.",
     ),
     inert(
         "transformed values are always shared between rules",

@@ -6,6 +6,7 @@
 //! found through handles that are resolved once per snapshot ([`Metrics::request_handles`]).
 
 mod access_log;
+mod audit;
 mod firewall_log;
 mod json;
 pub mod log;
@@ -16,6 +17,7 @@ mod recorder;
 mod registry;
 mod rule_messages;
 
+pub(crate) use audit::try_audit_log;
 pub use metrics::{Counter, Gauge, Histogram};
 pub use record::{AccessRecord, Action, FaultRecord, TlsRecord, WafRecord, WafVerdict};
 pub use recorder::{Recorder, RecorderError};

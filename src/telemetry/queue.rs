@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::audit::{AuditFiles, Entry};
 use super::{Counter, log};
 use crate::config::model::{LogSink, Logs};
 use crate::limits::LOG_QUEUE_BYTES;
@@ -27,10 +28,12 @@ pub(super) enum LogKind {
     Access,
     Firewall,
     RuleMessages,
+    /// Not a log of the configuration's: rule sets name its files.
+    Audit,
 }
 
 impl LogKind {
-    pub(super) const ALL: [Self; 3] = [Self::Access, Self::Firewall, Self::RuleMessages];
+    pub(super) const ALL: [Self; 4] = [Self::Access, Self::Firewall, Self::RuleMessages, Self::Audit];
 
     /// The label's value.
     pub(super) fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl LogKind {
             Self::Access => "access",
             Self::Firewall => "firewall",
             Self::RuleMessages => "rule_messages",
+            Self::Audit => "audit",
         }
     }
 
@@ -56,6 +60,8 @@ struct Buffer {
 #[derive(Debug, Default)]
 struct State {
     buffers: [Buffer; 3],
+    audit: Vec<Entry>,
+    audit_bytes: usize,
     is_urgent: bool,
     is_writer_idle: bool,
     should_reopen: bool,
@@ -74,8 +80,8 @@ pub(super) struct LogQueue {
     written: Condvar,
     capacity: AtomicUsize,
     enabled: [AtomicBool; 3],
-    dropped: [Counter; 3],
-    lines: [Counter; 3],
+    dropped: [Counter; 4],
+    lines: [Counter; 4],
 }
 
 impl LogQueue {
@@ -119,6 +125,25 @@ impl LogQueue {
         state.is_urgent |= turns_urgent;
         let should_wake = state.is_writer_idle || turns_urgent;
         state.is_writer_idle = false;
+        drop(state);
+        if should_wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Queues one audit entry, or drops it.
+    pub(super) fn push_audit(&self, entry: Entry) {
+        let mut state = self.lock();
+        let is_full = state.audit.len() >= self.capacity.load(Ordering::Relaxed)
+            || state.audit_bytes.saturating_add(entry.bytes.len()) > LOG_QUEUE_BYTES;
+        if is_full {
+            drop(state);
+            self.dropped[LogKind::Audit as usize].increment();
+            return;
+        }
+        state.audit_bytes += entry.bytes.len();
+        state.audit.push(entry);
+        let should_wake = std::mem::take(&mut state.is_writer_idle);
         drop(state);
         if should_wake {
             self.wake.notify_one();
@@ -183,9 +208,10 @@ impl LogQueue {
 
     fn run(&self, mut targets: [LogSink; 3], mut sinks: [Sink; 3]) {
         let mut spare: [Buffer; 3] = Default::default();
+        let mut audit_files = AuditFiles::default();
         loop {
             let mut state = self.lock();
-            while !state.is_urgent && state.buffers.iter().all(|buffer| buffer.lines == 0) {
+            while !state.is_urgent && state.audit.is_empty() && state.buffers.iter().all(|buffer| buffer.lines == 0) {
                 state.is_writer_idle = true;
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -196,6 +222,8 @@ impl LogQueue {
             }
             state.is_urgent = false;
             std::mem::swap(&mut state.buffers, &mut spare);
+            let audit = std::mem::take(&mut state.audit);
+            state.audit_bytes = 0;
             let should_reopen = std::mem::take(&mut state.should_reopen);
             let new_targets = state.targets.take();
             let is_closing = state.is_closing;
@@ -213,6 +241,13 @@ impl LogQueue {
                 // One burst must not hold its memory for ever.
                 buffer.bytes.shrink_to(LOG_QUEUE_BYTES / 16);
                 buffer.lines = 0;
+            }
+            for entry in audit {
+                let counters = if audit_files.write(&entry).is_ok() { &self.lines } else { &self.dropped };
+                counters[LogKind::Audit as usize].increment();
+            }
+            if new_targets.is_some() || should_reopen {
+                audit_files.reopen();
             }
             if let Some(changed) = new_targets {
                 targets = changed;

@@ -4,9 +4,11 @@
 //! nothing is known yet, and the path fills in what it learned.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model::Mode;
+use crate::waf::AuditLog;
 
 /// One request, when it is over.
 #[derive(Debug, Clone, Default)]
@@ -127,6 +129,8 @@ pub struct WafRecord<'a> {
     pub announced: usize,
     /// What the engine itself has to say, as lines for the rule messages.
     pub notices: &'a [Vec<u8>],
+    /// The audit entry, when the rules want one and say where.
+    pub audit: Option<(&'a Arc<AuditLog>, &'a [u8])>,
 }
 
 /// The outcome of inspection; the label `verdict` of `portcullis_waf_requests_total`.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::Entry;
 use super::queue::{LogKind, LogQueue};
 use super::rule_messages::About;
 use super::{AccessRecord, Metrics, RequestMetrics, access_log, firewall_log, rule_messages};
@@ -66,6 +67,13 @@ impl Recorder {
             self.push_rule_messages(line, about, rest, notices);
             line.shrink_to(LINE_KEPT_BYTES);
         });
+        if let Some((log, entry)) = record.waf.as_ref().and_then(|waf| waf.audit) {
+            let mut bytes = entry.to_vec();
+            if bytes.last() != Some(&b'\n') {
+                bytes.push(b'\n');
+            }
+            self.queue.push_audit(Entry { log: Arc::clone(log), bytes });
+        }
     }
 
     /// Are rule messages written at all?
@@ -103,7 +111,7 @@ impl Recorder {
     }
 
     /// Lines written and dropped so far, by log.
-    pub(super) fn log_lines(&self) -> [(&'static str, u64, u64); 3] {
+    pub(super) fn log_lines(&self) -> [(&'static str, u64, u64); 4] {
         LogKind::ALL.map(|kind| (kind.name(), self.queue.written(kind), self.queue.dropped(kind)))
     }
 
@@ -160,6 +168,7 @@ mod tests {
         let handles = RequestMetrics::default();
         recorder.record(&AccessRecord { id: "a", status: 200, ..AccessRecord::default() }, &handles);
         let matches = [rule_match(1), rule_match(2)];
+        let log = Arc::new(crate::waf::AuditLog { path: path("audit"), mode: 0o600 });
         let waf = WafRecord {
             mode: Mode::Prevention,
             verdict: WafVerdict::Blocked,
@@ -170,6 +179,7 @@ mod tests {
             matches: &matches,
             announced: 0,
             notices: &[],
+            audit: Some((&log, b"--x-A--")),
         };
         recorder.record(
             &AccessRecord { id: "b", status: 403, waf: Some(waf.clone()), ..AccessRecord::default() },
@@ -203,6 +213,7 @@ mod tests {
         let messages = lines("rules");
         assert_eq!(messages.len(), 4);
         assert!(messages[2].contains("[id \"1\"]") && messages[3].contains("[id \"2\"]"));
+        assert_eq!(lines("audit"), ["--x-A--"]);
         let mut text = String::new();
         recorder.render_metrics(&mut text);
         assert!(text.contains("portcullis_waf_rule_matches_total{rule_id=\"2\",action=\"block\"} 2"), "{text}");

@@ -47,6 +47,7 @@ pub use collection::store::{
 pub use options::EngineOptions;
 pub use program::Program;
 pub use scratch::Scratch;
+pub use settings::AuditLog;
 pub use trace::{Trace, TraceOutcome, TraceStep, TraceTest};
 pub use transaction::{BodyStep, Connection, RequestLine, Summary, Transaction};
 pub use verdict::{Disruption, Interruption, RuleId, RuleMatch, Verdict};

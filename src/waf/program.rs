@@ -14,7 +14,7 @@ use super::expand::Text;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::regex::Regex;
-use super::settings::Settings;
+use super::settings::{AuditLog, Settings};
 use super::transformation::Transformation;
 use super::{Disruption, RuleId};
 
@@ -326,6 +326,11 @@ impl RuleSet {
 }
 
 impl Program {
+    /// Where the audit entries of its transactions ([`super::Summary::audit`]) are to be written.
+    pub fn audit_log(&self) -> Option<&Arc<AuditLog>> {
+        self.settings.audit_log.as_ref()
+    }
+
     /// How many rules, links of chains included.
     pub fn rule_count(&self) -> usize {
         self.rules.len()

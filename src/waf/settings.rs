@@ -42,6 +42,24 @@ pub(crate) enum AuditFormat {
     Json,
 }
 
+/// Where a ruleset's audit entries go: `SecAuditLog` and `SecAuditLogFileMode`. The engine writes nothing itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AuditLog {
+    /// The file.
+    pub path: std::path::PathBuf,
+    /// Its permissions when it is made.
+    pub mode: u32,
+}
+
+/// ModSecurity's permissions of an audit log.
+const AUDIT_LOG_MODE: u32 = 0o640;
+
+impl AuditLog {
+    pub(crate) fn new(path: std::path::PathBuf) -> Self {
+        Self { path, mode: AUDIT_LOG_MODE }
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -69,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) audit_parts: Vec<u8>,
     pub(crate) audit_format: AuditFormat,
     pub(crate) audit_relevant_status: Option<std::sync::Arc<Regex>>,
+    pub(crate) audit_log: Option<std::sync::Arc<AuditLog>>,
     pub(crate) parse_xml_into_args: XmlArguments,
     pub(crate) transformations: super::transformation::TransformationContext,
 }
@@ -125,6 +144,7 @@ impl Default for Settings {
             audit_parts: b"ABCFHZ".to_vec(),
             audit_format: AuditFormat::Native,
             audit_relevant_status: None,
+            audit_log: None,
             parse_xml_into_args: XmlArguments::Off,
             transformations: super::transformation::TransformationContext::default(),
         }

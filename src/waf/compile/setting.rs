@@ -1,12 +1,15 @@
 //! Directives that are not rules. What the language's tables call inert or refused has been dealt with by the parser;
 //! what is left here is stored.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::Compiler;
 use super::action::{audit_engine, engine_mode, xml_arguments};
 use crate::diagnostics::Location;
 use crate::seclang::ast::{DirectiveKind, Ruleset, Setting};
 use crate::waf::number::atoi;
-use crate::waf::settings::{AuditFormat, LimitAction, Settings};
+use crate::waf::settings::{AuditEngine, AuditFormat, AuditLog, LimitAction, Settings};
 use crate::waf::transformation::UnicodeMap;
 
 /// The code page of the map that ModSecurity's recommended configuration loads.
@@ -15,10 +18,26 @@ const DEFAULT_CODE_PAGE: u32 = 20127;
 /// Reads them all; the last of several wins.
 pub(super) fn compile(compiler: &mut Compiler<'_>, ruleset: &Ruleset) -> Settings {
     let mut settings = Settings::default();
+    let mut wants_audit = None;
+    let mut mode = None;
     for directive in &ruleset.directives {
         if let DirectiveKind::Setting(setting) = &directive.kind {
             apply(compiler, &mut settings, &directive.location, setting);
+            match setting.name {
+                "SecAuditEngine" => {
+                    wants_audit = (settings.audit_engine != AuditEngine::Off).then_some(&directive.location);
+                }
+                "SecAuditLogFileMode" => mode = octal(setting),
+                _ => {}
+            }
         }
+    }
+    match (&mut settings.audit_log, mode, wants_audit) {
+        (Some(log), Some(mode), _) => Arc::make_mut(log).mode = mode,
+        (None, _, Some(location)) => {
+            compiler.warn(location, None, "audit entries are written nowhere: SecAuditLog names no file");
+        }
+        _ => {}
     }
     settings
 }
@@ -70,11 +89,33 @@ fn apply(compiler: &mut Compiler<'_>, settings: &mut Settings, location: &Locati
         "SecAuditLogRelevantStatus" => {
             settings.audit_relevant_status = compiler.pattern(location, None, first, false).map(Into::into);
         }
+        "SecAuditLog" => audit_log(compiler, settings, location, first),
+        "SecAuditLogType" if lower != b"serial" => {
+            let type_name = String::from_utf8_lossy(first).into_owned();
+            let message = format!("audit logs of type {type_name} are not written, only Serial: one file, in order");
+            compiler.error(location, None, message);
+        }
         "SecParseXmlIntoArgs" => settings.parse_xml_into_args = xml_arguments(&lower),
         "SecUnicodeMapFile" => unicode_map(compiler, settings, location, setting),
         // Inert, refused, or about files that the gateway's configuration places.
         _ => {}
     }
+}
+
+fn audit_log(compiler: &mut Compiler<'_>, settings: &mut Settings, location: &Location, name: &[u8]) {
+    if name.first() == Some(&b'|') {
+        compiler.error(location, None, "an audit log cannot be piped to a program: portcullis starts none");
+        return;
+    }
+    let beside = location.source.path().parent().unwrap_or_else(|| Path::new(""));
+    let path = beside.join(String::from_utf8_lossy(name).as_ref());
+    settings.audit_log = Some(Arc::new(AuditLog::new(path)));
+}
+
+/// Permissions; `None` for `default`, and the parser has seen to the rest.
+fn octal(setting: &Setting) -> Option<u32> {
+    let digits = std::str::from_utf8(setting.arguments.first()?).ok()?;
+    u32::from_str_radix(digits, 8).ok().map(|mode| mode & 0o777)
 }
 
 fn unicode_map(compiler: &mut Compiler<'_>, settings: &mut Settings, location: &Location, setting: &Setting) {

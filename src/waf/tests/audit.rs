@@ -98,3 +98,11 @@ fn json() {
     assert_eq!(message["details"]["tags"][0], "t");
     assert_eq!(message["details"]["lineNumber"], "7");
 }
+
+#[test]
+fn where_entries_go() {
+    let path = |rules: &str| program(rules).audit_log().map(|log| (log.path.display().to_string(), log.mode));
+    assert_eq!(path("SecRuleEngine On"), None);
+    assert_eq!(path("SecAuditLog logs/a.log"), Some(("logs/a.log".into(), 0o640)));
+    assert_eq!(path("SecAuditLogFileMode 0600\nSecAuditLog /x/a.log"), Some(("/x/a.log".into(), 0o600)));
+}
