@@ -114,6 +114,13 @@ pub const RX_GLOBAL_GROUPS: usize = 100;
 /// that would expire first go before their time; `portcullis_waf_collections_evicted_total` counts.
 pub const COLLECTION_STORE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Answers of block lists (`@rbl`) that are remembered. Beyond it the oldest are forgotten and asked for again.
+pub const BLOCK_LIST_ANSWERS: usize = 65_536;
+
+/// Names waiting to be asked for, for `@rbl`. A name beyond it is not asked for now;
+/// `portcullis_waf_rbl_overflowed_total` counts.
+pub const BLOCK_LIST_QUESTIONS: usize = 4096;
+
 /// Most bytes of one persistent collection; an update that would make it larger is dropped and counted.
 pub const COLLECTION_BYTES: usize = 64 * 1024;
 

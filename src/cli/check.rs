@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::output::{self, Colours};
 use super::{ConfigurationArgument, Exit, Format, variable};
-use crate::config::RuleCache;
 use crate::runtime::{self, Origin};
 
 #[derive(Debug, Args)]
@@ -23,7 +22,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let origin = arguments.file.clone().map_or_else(|| arguments.configuration.origin(), Origin::File);
-    let loaded = origin.load(&variable, &RuleCache::default());
+    let loaded = origin.load(&variable, &runtime::no_rules());
     let (problems, is_fine) = match loaded.and_then(runtime::check) {
         Ok(warnings) => (warnings, true),
         Err(problems) => (problems, false),

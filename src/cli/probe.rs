@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::output::{self, Colours};
 use super::{ConfigurationArgument, Exit, Format, variable};
-use crate::config::RuleCache;
 use crate::diagnostics::Diagnostics;
 use crate::upstream::Upstreams;
 
@@ -41,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn prepare(arguments: &Arguments) -> Result<Arc<Upstreams>, Diagnostics> {
-    let loaded = arguments.configuration.origin().load(&variable, &RuleCache::default())?;
+    let loaded = arguments.configuration.origin().load(&variable, &crate::runtime::no_rules())?;
     Upstreams::build(&loaded.configuration, None).map_err(|problems| loaded.places.locate(problems))
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::output::{self, Colours};
 use super::{ConfigurationArgument, Exit, variable};
-use crate::config::{RuleCache, defaults};
+use crate::config::defaults;
 use crate::runtime::system;
 
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ fn address(arguments: &Arguments) -> Result<SocketAddr, String> {
         return defaults::ADMIN_ADDRESS.parse().map_err(|_| "no admin address".to_owned());
     };
     // The file may be wrong: the gateway is asked all the same, at the default address, and says what is wrong.
-    match crate::config::load(path, &variable, &RuleCache::default()) {
+    match crate::config::load(path, &variable, &crate::runtime::no_rules()) {
         Ok(loaded) => loaded
             .configuration
             .admin

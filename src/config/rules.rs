@@ -16,6 +16,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::seclang::ast::Ruleset;
 use crate::seclang::source::{FileLoader, MemoryLoader};
 use crate::seclang::{self, SourceLoader};
+use crate::waf::operator::BlockList;
 use crate::waf::{EngineOptions, Program};
 
 /// The built-in rules: file name and text.
@@ -33,9 +34,15 @@ type Digest = [u8; 20];
 #[derive(Debug, Clone, Default)]
 pub struct RuleCache {
     compiled: Vec<Compiled>,
+    block_list: Option<Arc<dyn BlockList>>,
 }
 
 impl RuleCache {
+    /// An empty one; rules with `@rbl` will ask this. Without it they are refused.
+    pub fn with_block_list(block_list: Arc<dyn BlockList>) -> Self {
+        Self { compiled: Vec::new(), block_list: Some(block_list) }
+    }
+
     /// Programs in it.
     pub fn len(&self) -> usize {
         self.compiled.len()
@@ -66,7 +73,8 @@ pub(super) struct RuleCompiler<'c> {
 impl<'c> RuleCompiler<'c> {
     /// `previous` is what the running configuration has.
     pub(super) fn new(previous: &'c RuleCache) -> Self {
-        Self { previous, current: RuleCache::default() }
+        let current = RuleCache { compiled: Vec::new(), block_list: previous.block_list.clone() };
+        Self { previous, current }
     }
 
     /// What was compiled, for the next configuration.
@@ -149,7 +157,7 @@ impl<'c> RuleCompiler<'c> {
             }
             return Some(program);
         }
-        let mut options = EngineOptions::default();
+        let mut options = EngineOptions { block_list: self.current.block_list.clone(), ..EngineOptions::default() };
         if let Some((path, location)) = geo {
             match super::geo::open(&path, location) {
                 Ok(database) => options.geo = Some(database),

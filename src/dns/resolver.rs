@@ -135,13 +135,22 @@ impl Resolver {
         outcome.map(|(addresses, _)| addresses)
     }
 
+    /// Looks a name up that is not kept: its addresses and how long they hold, or `None` if it has none.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<(Vec<IpAddr>, Duration)>, DnsFailure> {
+        match self.look_up(name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(failure) if failure.cause == NO_SUCH_NAME || failure.cause == NO_ADDRESS => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn look_up(&self, name: &str) -> Result<(Vec<IpAddr>, Duration), DnsFailure> {
         let failed = |error: &NetError| DnsFailure { name: name.to_owned(), cause: cause(error) };
         let resolver = self.system().map_err(|error| failed(&error))?;
         let found = Box::pin(resolver.lookup_ip(name)).await.map_err(|error| failed(&error))?;
         let addresses: Vec<IpAddr> = found.iter().take(MOST_ADDRESSES).collect();
         if addresses.is_empty() {
-            return Err(DnsFailure { name: name.to_owned(), cause: "the name has no address".to_owned() });
+            return Err(DnsFailure { name: name.to_owned(), cause: NO_ADDRESS.to_owned() });
         }
         let time_to_live = found.valid_until().saturating_duration_since(Instant::now().into_std());
         Ok((addresses, time_to_live))
@@ -181,13 +190,16 @@ impl Resolver {
 
 fn cause(error: &NetError) -> String {
     if error.is_nx_domain() {
-        "no such name".to_owned()
+        NO_SUCH_NAME.to_owned()
     } else if error.is_no_records_found() {
-        "the name has no address".to_owned()
+        NO_ADDRESS.to_owned()
     } else {
         error.to_string()
     }
 }
+
+const NO_SUCH_NAME: &str = "no such name";
+const NO_ADDRESS: &str = "the name has no address";
 
 /// Files whose change means that the configuration is read again.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];

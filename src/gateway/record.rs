@@ -78,7 +78,7 @@ impl Exchange {
             .unwrap_or_default()
     }
 
-    fn waf_record<'a>(&self, summary: &'a Summary) -> Option<WafRecord<'a>> {
+    fn waf_record<'a>(&'a self, summary: &'a Summary) -> Option<WafRecord<'a>> {
         let inspection = self.inspection.as_ref()?;
         let would_block = summary.interruption.as_ref().map(|found| (found.phase, found.rule_id.0));
         let verdict = match (inspection.is_failed, inspection.blocked, would_block) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::clock;
+use crate::dns::{BlockListCache, Resolver};
 use crate::telemetry::log;
 use crate::upstream::Upstreams;
 use crate::waf::CollectionStore;
@@ -65,6 +66,25 @@ impl Sweeper {
 }
 
 impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Asks name servers what `@rbl` wants to know, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Asker(JoinHandle<()>);
+
+impl Asker {
+    /// Starts on the current runtime.
+    #[expect(clippy::disallowed_methods, reason = "runtime starts the tasks")]
+    pub(super) fn start() -> Self {
+        let resolver = Arc::new(Resolver::new());
+        Self(tokio::spawn(Arc::clone(BlockListCache::shared()).run(resolver, std::future::pending())))
+    }
+}
+
+impl Drop for Asker {
     fn drop(&mut self) {
         self.0.abort();
     }

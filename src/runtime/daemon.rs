@@ -71,7 +71,7 @@ pub enum RunError {
 
 /// Runs until a signal ends it.
 pub fn run(options: &DaemonOptions) -> Result<(), RunError> {
-    let loaded = options.origin.load(&variable, &RuleCache::default()).map_err(RunError::Configuration)?;
+    let loaded = options.origin.load(&variable, &super::no_rules()).map_err(RunError::Configuration)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("control")

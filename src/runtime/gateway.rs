@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::background::{Background, Sweeper};
+use super::background::{Asker, Background, Sweeper};
 use super::clock;
 use super::slots::{Plan, Slot, arrange, plan};
 use super::snapshot::{Previous, build};
@@ -19,10 +19,12 @@ use super::workers::Workers;
 use crate::config::model::Logs;
 use crate::config::{Loaded, RuleCache, diff, needs_restart};
 use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::dns::BlockListCache;
 use crate::gateway::{Drain, Shared, Snapshot};
 use crate::telemetry::{Metrics, Recorder, RecorderError, log};
 use crate::tls::ticket::Tickets;
 use crate::waf::CollectionStore;
+use crate::waf::operator::BlockList;
 
 /// The gateway could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,7 @@ pub struct Gateway {
     rules: RuleCache,
     background: Background,
     sweeper: Sweeper,
+    asker: Asker,
     logs: Logs,
 }
 
@@ -153,11 +156,14 @@ impl Gateway {
         let collections: Arc<dyn CollectionStore> = Arc::new(crate::waf::MemoryStore::new());
         metrics.watch_collections(&collections);
         let sweeper = Sweeper::start(Arc::clone(&collections));
+        let block_list: Arc<dyn BlockList> = Arc::<BlockListCache>::clone(BlockListCache::shared());
+        metrics.watch_block_list(&block_list);
+        let asker = Asker::start();
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
         let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder, collections });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
-        let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, logs };
+        let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, asker, logs };
         gateway.take_sockets(&plan, sockets);
         Ok(gateway)
     }
@@ -274,6 +280,7 @@ impl Gateway {
         let recorder = self.shared.recorder.clone();
         drop(self.background);
         drop(self.sweeper);
+        drop(self.asker);
         self.workers.stop();
         recorder.flush(Duration::from_secs(5));
         recorder.close();

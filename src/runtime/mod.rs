@@ -20,3 +20,10 @@ mod workers;
 pub use daemon::{DaemonOptions, Origin, RunError, run};
 pub use gateway::{Gateway, StartError};
 pub use snapshot::check;
+
+/// What the first configuration of a process starts from: nothing compiled, and name servers for `@rbl`.
+pub fn no_rules() -> crate::config::RuleCache {
+    crate::config::RuleCache::with_block_list(std::sync::Arc::<crate::dns::BlockListCache>::clone(
+        crate::dns::BlockListCache::shared(),
+    ))
+}

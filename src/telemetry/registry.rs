@@ -15,6 +15,7 @@ use super::{AccessRecord, Action, Counter, Gauge, Histogram, WafVerdict};
 use crate::config::model::{Configuration, Mode, PoolId, RouteAction, RouteId};
 use crate::limits::RULE_METRICS;
 use crate::waf::CollectionStore;
+use crate::waf::operator::BlockList;
 
 /// Status codes with a column of their own; the others share one per class.
 const CODES: [u16; 39] = [
@@ -219,6 +220,7 @@ pub struct Metrics {
     faults: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     panics: Counter,
     collections: OnceLock<Arc<dyn CollectionStore>>,
+    block_list: OnceLock<Arc<dyn BlockList>>,
     reload_successes: Counter,
     reload_failures: Counter,
     is_last_reload_successful: AtomicBool,
@@ -257,6 +259,7 @@ impl Metrics {
             faults: Mutex::default(),
             panics: Counter::default(),
             collections: OnceLock::new(),
+            block_list: OnceLock::new(),
             reload_successes: Counter::default(),
             reload_failures: Counter::default(),
             is_last_reload_successful: AtomicBool::new(true),
@@ -379,6 +382,11 @@ impl Metrics {
     /// The store whose counts are shown; the first one named stays.
     pub fn watch_collections(&self, collections: &Arc<dyn CollectionStore>) {
         self.collections.get_or_init(|| Arc::clone(collections));
+    }
+
+    /// The block list whose counts are shown; the first one named stays.
+    pub fn watch_block_list(&self, block_list: &Arc<dyn BlockList>) {
+        self.block_list.get_or_init(|| Arc::clone(block_list));
     }
 
     /// A task panicked and was caught.
@@ -589,6 +597,18 @@ impl Metrics {
         let name = "portcullis_waf_collections_refused_total";
         text.family(name, "counter", "Updates dropped because the collection would have become too large.");
         text.sample(name, &[], counts.refused);
+        let counts = self.block_list.get().map(|block_list| block_list.counts()).unwrap_or_default();
+        let name = "portcullis_waf_rbl_unknown_total";
+        text.family(name, "counter", "@rbl had no answer yet, and did not match.");
+        text.sample(name, &[], counts.unknown);
+        let name = "portcullis_waf_rbl_overflowed_total";
+        text.family(name, "counter", "@rbl could not ask, because too many names were waiting.");
+        text.sample(name, &[], counts.overflowed);
+        let name = "portcullis_waf_rbl_lookups_total";
+        text.family(name, "counter", "Names looked up for @rbl, by result.");
+        for (result, count) in [("listed", counts.listed), ("unlisted", counts.unlisted), ("failed", counts.failed)] {
+            text.sample(name, &[("result", result)], count);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     pub(crate) drain: Drain,
     log: PathBuf,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     _directory: tempfile::TempDir,
 }
 

@@ -20,7 +20,7 @@ use super::output::{self, Colours};
 use super::{Exit, variable};
 use crate::admin::{Admin, AdminError, AdminState, Readiness, State};
 use crate::certificate::authority::{Authority, AuthorityError, Validity};
-use crate::config::{self, RuleCache};
+use crate::config;
 use crate::diagnostics::Diagnostics;
 use crate::runtime::{Gateway, StartError, system};
 use crate::telemetry::log;
@@ -108,7 +108,7 @@ async fn demo(arguments: &Arguments) -> Result<(), DemoError> {
     let configuration = text::configuration(port, admin_port, [first, second]);
     let file = place.join("gateway.yaml");
     std::fs::write(&file, configuration).map_err(DemoError::system("write the configuration"))?;
-    let loaded = config::load(&file, &variable, &RuleCache::default()).map_err(DemoError::Configuration)?;
+    let loaded = config::load(&file, &variable, &crate::runtime::no_rules()).map_err(DemoError::Configuration)?;
     let gateway = Gateway::start(loaded)?;
     let readiness = Arc::new(Readiness::default());
     let admin = start_admin(&gateway, &readiness, admin_port)?;

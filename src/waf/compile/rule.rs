@@ -189,7 +189,7 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
 fn lacks(operator: &CompiledOperator) -> Option<&'static str> {
     match &operator.operator {
         Operator::GeoLookup(None) => Some("@geoLookup never matches: no database is loaded"),
-        Operator::Rbl(_, None, _) => Some("@rbl never matches: no name servers are asked"),
+        Operator::Rbl(_, None, _) => Some("@rbl never matches here: no name servers are asked outside of the gateway"),
         _ => None,
     }
 }

@@ -130,7 +130,7 @@ fn unicode_map(compiler: &mut Compiler<'_>, settings: &mut Settings, location: &
         }
     };
     match UnicodeMap::parse(&text, code_page.unwrap_or(DEFAULT_CODE_PAGE)) {
-        Ok(map) => settings.transformations.unicode_map = Some(std::sync::Arc::new(map)),
+        Ok(map) => settings.transformations.unicode_map = Some(Arc::new(map)),
         Err(problem) => compiler.error(location, None, format!("the Unicode map {name} cannot be used: {problem}")),
     }
 }

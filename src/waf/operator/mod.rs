@@ -43,7 +43,7 @@ pub use ip_match::NetworkSet;
 pub use message::required as required_message;
 pub use number::Comparison;
 pub use phrases::PhraseSet;
-pub use rbl::{BlockList, Zone};
+pub use rbl::{BlockList, BlockListCounts, Zone};
 pub use verify::NumberKind;
 
 /// What compiling needs besides the argument.

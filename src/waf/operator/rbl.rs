@@ -15,6 +15,26 @@ pub trait BlockList: Send + Sync + Debug {
     /// The first address that `name` has, if it is known that it has one. Returns at once; if nothing is known it may
     /// go and ask for later.
     fn listed(&self, name: &str) -> Option<Ipv4Addr>;
+
+    /// What it did so far, for metrics.
+    fn counts(&self) -> BlockListCounts {
+        BlockListCounts::default()
+    }
+}
+
+/// Counts of a [`BlockList`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BlockListCounts {
+    /// Asked by a rule when nothing was known yet, which did not match.
+    pub unknown: u64,
+    /// Of names that could not be put on the list of those to ask for, which was full.
+    pub overflowed: u64,
+    /// Name servers said: listed.
+    pub listed: u64,
+    /// Name servers said: not listed.
+    pub unlisted: u64,
+    /// Name servers said nothing of use.
+    pub failed: u64,
 }
 
 /// The zone, and whose answers it gives.
