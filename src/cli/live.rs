@@ -2,7 +2,8 @@
 //!
 //! This is what the reference runner (go-ftw) does: a marker request with a header that a rule logs, the request on
 //! a connection of its own, another marker; what stands in the log between the two is about the request. Unlike it,
-//! the two markers differ, so that a marker that is written late is never taken for a rule that matched.
+//! no two markers are the same, so that one that is written late is never taken for another or for a rule that
+//! matched, and the marker after a request is also the one before the next.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -120,6 +121,8 @@ impl ServerCertVerifier for Unverified {
 pub(super) struct Live {
     options: LiveOptions,
     sent: u64,
+    /// Did the last marker come through? Then it is also the one before the next request.
+    is_marked: bool,
     /// Where in the log the next line begins.
     offset: u64,
 }
@@ -133,7 +136,7 @@ impl Live {
     /// Nothing is sent yet; the log is read from its present end.
     pub(super) fn new(options: &LiveOptions) -> Self {
         let offset = std::fs::metadata(&options.log).map_or(0, |metadata| metadata.len());
-        Self { options: options.clone(), sent: 0, offset }
+        Self { options: options.clone(), sent: 0, is_marked: false, offset }
     }
 
     fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
@@ -185,7 +188,11 @@ impl Live {
     }
 
     /// Sends markers until the log shows one; gives the lines before it.
-    fn marker(&mut self, id: &str) -> Result<Vec<Vec<u8>>, String> {
+    fn marker(&mut self) -> Result<Vec<Vec<u8>>, String> {
+        self.sent += 1;
+        // Of this runner; a marker that had to be sent again may show up late.
+        let mine = format!("marker-{:x}-", std::process::id());
+        let id = format!("{mine}{:x}-", self.sent);
         let request = format!(
             "GET /status/200 HTTP/1.1\r\nAccept: */*\r\nHost: localhost\r\nUser-Agent: go-ftw test agent\r\n{MARKER_HEADER}: {id}\r\nConnection: close\r\n\r\n"
         );
@@ -198,6 +205,7 @@ impl Live {
                 let is_marker = |line: &Vec<u8>| contains(&line.to_ascii_lowercase(), id.as_bytes());
                 if let Some(at) = lines.iter().position(is_marker) {
                     lines.truncate(at);
+                    lines.retain(|line| !contains(&line.to_ascii_lowercase(), mine.as_bytes()));
                     return Ok(lines);
                 }
                 std::thread::sleep(Duration::from_millis((look + 1) * u64::from(attempt + 1)));
@@ -230,14 +238,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 impl Target for Live {
     fn send(&mut self, request: &[u8]) -> Exchange {
-        self.sent += 1;
-        let id = format!("{:x}-{:x}", std::process::id(), self.sent);
-        let (start, end) = (format!("start-{id}-"), format!("end-{id}-"));
         let framed = |live: &mut Self| {
-            live.marker(&start)?;
+            if !std::mem::take(&mut live.is_marked) {
+                live.marker()?;
+            }
             let answer = live.converse(request);
-            let mut log = live.marker(&end)?;
-            log.retain(|line| !contains(&line.to_ascii_lowercase(), start.as_bytes()));
+            let log = live.marker()?;
+            live.is_marked = true;
             Ok::<_, String>((answer, log))
         };
         match framed(self) {
