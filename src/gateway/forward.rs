@@ -44,7 +44,8 @@ pub(super) struct Backend {
 
 #[derive(Debug)]
 enum Link {
-    Http1(Http1Link),
+    /// Boxed: it is large, and is moved from hand to hand.
+    Http1(Box<Http1Link>),
     Http2(Http2Link),
 }
 
@@ -286,7 +287,7 @@ async fn attempt(
     result.map_err(|fault| (fault, is_reused))
 }
 
-async fn connect(exchange: &mut Exchange, plan: &Plan) -> Result<BackendConnection, Fault> {
+async fn connect(exchange: &Exchange, plan: &Plan) -> Result<BackendConnection, Fault> {
     let Some(lease) = &exchange.outcome.lease else {
         return Err(Fault::new(FaultKind::NoBackend, "no backend was picked"));
     };
@@ -325,7 +326,7 @@ async fn http1(
     held: &Held,
     connection: Http1Connection,
 ) -> Result<Backend, Fault> {
-    let mut link = Http1Link {
+    let mut link = Box::new(Http1Link {
         connection,
         out: Output::default(),
         reader: ResponseReader::default(),
@@ -333,7 +334,7 @@ async fn http1(
         is_eof: false,
         upload: if held.is_complete { Upload::Flushing } else { Upload::Reading },
         sink: plan.sink,
-    };
+    });
     plan.encode_head(exchange, &mut link.out.tail);
     for part in &held.parts {
         encode_part(&mut link.out, plan.sink, BodyPart::Data(part.clone()));
@@ -668,6 +669,14 @@ impl Backend {
             Poll::Ready(Err(Fault::new(FaultKind::BackendReadTimeout, "the backend's response stalled")))
         })
         .await
+    }
+
+    /// Has the whole body been taken, trailers excluded by its framing?
+    pub(super) fn is_body_done(&self) -> bool {
+        match &self.link {
+            Link::Http1(link) => link.decoder.is_done(),
+            Link::Http2(link) => link.body.as_ref().is_none_or(http_body::Body::is_end_stream),
+        }
     }
 
     /// Is the whole request sent?

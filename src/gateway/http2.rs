@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,11 +23,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::channel::{append, header_map};
 use super::fault::{Fault, FaultKind};
 use super::forward::Backend;
+use super::gather::Gathered;
 use super::identify::ClientFacts;
 use super::inspect::Held;
 use super::relay::{Client, Http2Client};
 use super::reply::{self, Reply};
-use super::request::{Answer, Exchange, process};
+use super::request::{Answer, Exchange, Outcome, process};
 use super::wire::{ClientStream, Timer};
 use super::{Drain, Snapshot, Worker};
 use crate::config::model::Listener;
@@ -48,16 +49,19 @@ pub(super) async fn serve_http2(
     let Some(listener) = snapshot.listener(client.listener) else { return };
     let timeouts = listener.timeouts;
     let streams = Arc::new(Streams::default());
+    let stream = Gathered::new(stream);
     let service = {
         let (snapshot, streams) = (Arc::clone(&snapshot), Arc::clone(&streams));
         service_fn(move |request: http::Request<Incoming>| {
-            // Boxed once: it is moved into the response's body later.
-            let exchange = Box::new(Exchange::new(Arc::clone(&worker), Arc::clone(&client), Arc::clone(&snapshot)));
+            let exchange = streams.exchange(|| {
+                // Boxed once: it is moved into the response's body later.
+                Box::new(Exchange::new(Arc::clone(&worker), Arc::clone(&client), Arc::clone(&snapshot)))
+            });
             let running = Running::new(&streams);
             Box::pin(handle(exchange, request, running))
         })
     };
-    let mut connection = pin!(builder(listener).serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder(listener).serve_connection(TokioIo::new(stream.clone()), service));
     let mut is_ending = false;
     let mut was_idle = false;
     poll_fn(|cx| {
@@ -66,6 +70,9 @@ pub(super) async fn serve_http2(
             connection.as_mut().graceful_shutdown();
         }
         if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if let Poll::Ready(Err(_)) = stream.poll_send(cx) {
             return Poll::Ready(());
         }
         // A connection without a stream has an end, whatever frames trickle in; before the first, a near one.
@@ -117,6 +124,21 @@ fn builder(listener: &Listener) -> Builder<TokioExecutor> {
 struct Streams {
     running: AtomicUsize,
     total: AtomicUsize,
+    /// Used exchanges, for the streams to come: what is costly in one (its timer above all) is made only once.
+    spare: Mutex<Vec<Box<Exchange>>>,
+}
+
+impl Streams {
+    fn exchange(&self, make: impl FnOnce() -> Box<Exchange>) -> Box<Exchange> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(make)
+    }
+
+    fn give_back(&self, exchange: Box<Exchange>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_EXCHANGES {
+            spare.push(exchange);
+        }
+    }
 }
 
 /// One running stream.
@@ -154,21 +176,21 @@ async fn handle(
     exchange.begin(clock::now());
     exchange.earlier = running.earlier();
     let (parts, body) = request.into_parts();
-    let head = read_head(&parts);
+    let (head, checked) = read_head(&parts);
+    exchange.head = head;
     let announced = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let is_empty = body.is_end_stream();
     let mut client = Http2Client {
         body: (!is_empty).then_some(body),
-        announced: if is_empty { announced.or(None) } else { announced },
+        announced,
         body_bytes: 0,
         body_limit: exchange
             .snapshot
             .listener(exchange.client.listener)
             .map_or(u64::MAX, |listener| listener.limits.body_bytes),
     };
-    let answer = match head {
-        Ok(head) => {
-            exchange.head = head;
+    let answer = match checked {
+        Ok(()) => {
             exchange.outcome.received_bytes = exchange.head.fields.bytes_len() as u64;
             let mut source = Client::Http2(client);
             let answer = process(&mut exchange, &mut source).await;
@@ -176,10 +198,7 @@ async fn handle(
             client = back;
             answer
         }
-        Err((head, error)) => {
-            exchange.head = head;
-            Err(Fault::head(error))
-        }
+        Err(error) => Err(Fault::head(error)),
     };
     match answer {
         Ok(Answer::Relay(backend, held)) => Ok(relay(exchange, client, backend, held, running)),
@@ -204,7 +223,7 @@ async fn handle(
 }
 
 /// The head as if it had been sent in HTTP/1: `:authority` as Host, crumbs of Cookie joined.
-fn read_head(parts: &http::request::Parts) -> Result<RequestHead, (RequestHead, HeadError)> {
+fn read_head(parts: &http::request::Parts) -> (RequestHead, Result<(), HeadError>) {
     let method = parts.method.as_str().as_bytes();
     let target = match parts.uri.path_and_query() {
         Some(target) => target.as_str().as_bytes(),
@@ -235,10 +254,7 @@ fn read_head(parts: &http::request::Parts) -> Result<RequestHead, (RequestHead, 
     let mut head = RequestHead::synthesize(method, target, form.unwrap_or(TargetForm::Origin), fields);
     let checked = form.map(|_| ()).and_then(|()| check(&head, authority, hosts().collect::<Vec<_>>().as_slice()));
     head.fields.merge(Known::ContentType);
-    match checked {
-        Ok(()) => Ok(head),
-        Err(error) => Err((head, error)),
-    }
+    (head, checked)
 }
 
 fn check(head: &RequestHead, authority: Option<&[u8]>, hosts: &[&[u8]]) -> Result<(), HeadError> {
@@ -341,12 +357,12 @@ fn relay(
         exchange,
         read_patience,
         is_armed: false,
-        _running: running,
+        running,
     };
     if body.is_complete && body.held.is_empty() && body.trailers.is_none() {
         body.finish();
     }
-    let body = ReplyBody::Relay(Box::new(body));
+    let body = ReplyBody::Relay(Some(Box::new(body)));
     let mut response = response(status, body);
     *response.headers_mut() = map;
     response
@@ -356,7 +372,8 @@ fn relay(
 #[derive(Debug)]
 enum ReplyBody {
     Whole(Option<Bytes>),
-    Relay(Box<RelayBody>),
+    /// `None` once it has ended.
+    Relay(Option<Box<RelayBody>>),
 }
 
 /// A backend's body on its way to an HTTP/2 client. hyper polls it as the client's windows allow, and polling it reads
@@ -372,10 +389,23 @@ struct RelayBody {
     exchange: Box<Exchange>,
     read_patience: Duration,
     is_armed: bool,
-    _running: Running,
+    running: Running,
 }
 
 impl RelayBody {
+    fn is_ended(&self) -> bool {
+        self.backend.is_none() && self.held.is_empty() && self.trailers.is_none()
+    }
+
+    /// Leaves the exchange, which is recorded, to a later stream.
+    #[expect(clippy::boxed_local, reason = "it is in its box already")]
+    fn give_back(self: Box<Self>) {
+        let Self { mut exchange, running, .. } = *self;
+        // Holds on to the backend's buffer.
+        exchange.outcome = Outcome::default();
+        running.0.give_back(exchange);
+    }
+
     fn finish(&mut self) {
         if let Some(backend) = self.backend.take() {
             backend.finish(&self.exchange.worker.idle);
@@ -397,6 +427,9 @@ impl RelayBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(bytes) = self.held.pop_front() {
             self.exchange.outcome.sent_bytes += bytes.len() as u64;
+            if self.is_complete && self.held.is_empty() && self.trailers.is_none() {
+                self.finish();
+            }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if self.is_complete {
@@ -409,6 +442,10 @@ impl RelayBody {
             Poll::Ready(Ok(BodyPart::Data(bytes))) => {
                 self.is_armed = false;
                 self.exchange.outcome.sent_bytes += bytes.len() as u64;
+                // The last piece then carries the end of the stream, without an empty frame and a poll of its own.
+                if backend.is_body_done() {
+                    self.finish();
+                }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Poll::Ready(Ok(BodyPart::Trailers(fields))) => {
@@ -438,28 +475,37 @@ impl Body for ReplyBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match self.get_mut() {
             Self::Whole(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relay(body) => body.poll_frame(cx),
+            Self::Relay(slot) => {
+                let Some(body) = slot else { return Poll::Ready(None) };
+                let polled = body.poll_frame(cx);
+                if body.is_ended() {
+                    slot.take().into_iter().for_each(RelayBody::give_back);
+                }
+                polled
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_none(),
-            Self::Relay(body) => body.backend.is_none() && body.held.is_empty() && body.trailers.is_none(),
+            Self::Relay(body) => body.as_ref().is_none_or(|body| body.is_ended()),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Relay(body) => match body.length {
-                Length::Bytes(bytes) => SizeHint::with_exact(bytes),
+            Self::Relay(body) => match body.as_ref().map(|body| body.length) {
+                Some(Length::Bytes(bytes)) => SizeHint::with_exact(bytes),
                 _ => SizeHint::default(),
             },
         }
     }
 }
 
+/// Exchanges that a connection keeps for its next streams.
+const SPARE_EXCHANGES: usize = 16;
 /// Streams that a client may reset before we took them.
 const PENDING_RESETS: usize = 20;
 /// Streams that we may reset for a client's errors.

@@ -11,6 +11,7 @@ mod connection;
 mod drain;
 mod fault;
 mod forward;
+mod gather;
 mod http2;
 mod identify;
 mod inspect;
