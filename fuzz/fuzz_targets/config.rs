@@ -15,7 +15,8 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn look_at(problems: &Diagnostics, text: &[u8]) {
-    let lines = text.iter().filter(|byte| **byte == b'\n').count() + 2;
+    // YAML ends a line at a carriage return as well.
+    let lines = text.iter().filter(|byte| matches!(**byte, b'\n' | b'\r')).count() + 2;
     for problem in problems.iter() {
         assert!(!problem.to_string().is_empty());
         if let Some(location) = &problem.location {
