@@ -66,6 +66,7 @@ pub(super) fn link(compiler: &mut Compiler<'_>, ruleset: &Ruleset) -> Vec<Item> 
     for (location, kind) in std::mem::take(&mut linker.early) {
         linker.directive(location, kind);
     }
+    linker.close_chain();
     linker.items
 }
 
@@ -138,6 +139,19 @@ impl<'r> Linker<'_, '_, 'r> {
             self.items.push(Item::Chain(Chain { id, phase, links: vec![link], is_removed: false }));
         }
         self.is_chain_open = has_link;
+    }
+
+    /// A chain whose last link asks for another never completes, so it must not act.
+    fn close_chain(&mut self) {
+        if !self.is_chain_open {
+            return;
+        }
+        if let Some(Item::Chain(chain)) = self.items.iter_mut().rev().find(|item| matches!(item, Item::Chain(_))) {
+            chain.is_removed = true;
+            if let Some(location) = chain.links.first().map(|link| link.location.clone()) {
+                self.compiler.warn(&location, Some(chain.id), "this chain never ends, so it never matches");
+            }
+        }
     }
 
     fn apply(&mut self, set: &mut ActionSet, actions: &[Action]) {
