@@ -125,6 +125,7 @@ struct Streams {
     running: AtomicUsize,
     total: AtomicUsize,
     /// Used exchanges, for the streams to come: what is costly in one (its timer above all) is made only once.
+    #[expect(clippy::vec_box, reason = "an exchange is large, and moves between the list and its stream in its box")]
     spare: Mutex<Vec<Box<Exchange>>>,
 }
 
@@ -398,7 +399,6 @@ impl RelayBody {
     }
 
     /// Leaves the exchange, which is recorded, to a later stream.
-    #[expect(clippy::boxed_local, reason = "it is in its box already")]
     fn give_back(self: Box<Self>) {
         let Self { mut exchange, running, .. } = *self;
         // Holds on to the backend's buffer.
