@@ -11,7 +11,7 @@ pub(super) fn print(text: &str) {
     print_bytes(text.as_bytes());
 }
 
-/// [`print`] for text in any encoding.
+/// [`print()`] for text in any encoding.
 pub(super) fn print_bytes(text: &[u8]) {
     let mut out = std::io::stdout().lock();
     let _gone = out.write_all(text).and_then(|()| out.flush());

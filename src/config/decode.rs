@@ -1,7 +1,7 @@
 //! YAML nodes to typed values, with every problem on the way reported at its place.
 //!
 //! A small decoder in place of serde: serde stops at the first problem and has lost the position by then. A struct
-//! names its keys once, with [`decode_struct!`](super::decode_struct); a field is an [`Option`] or [`Required`].
+//! names its keys once, with `decode_struct!`; a field is an [`Option`] or [`Required`].
 
 use std::collections::BTreeSet;
 use std::ops::Deref;

@@ -1,7 +1,7 @@
 //! A running gateway: started from a loaded configuration, reloaded with another, drained at the end.
 //!
 //! Lives on a tokio runtime of its own thread, which probes the backends; requests run on the workers. A reload is in
-//! two steps, so that the heavy one can run on any thread: [`Gateway::prepare`] builds and binds beside what runs,
+//! two steps, so that the heavy one can run on any thread: `Gateway::prepare` builds and binds beside what runs,
 //! [`Gateway::apply`] swaps. Until then nothing has changed; after it nothing can fail.
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,6 +1,6 @@
 //! The tree back to text.
 //!
-//! [`print`] gives a rule set without its includes as one text that parses to the same tree. [`file`] rewrites one
+//! [`print()`] gives a rule set without its includes as one text that parses to the same tree. [`file()`] rewrites one
 //! file in a uniform layout and keeps its comments and blank lines. Every rule is written as the Core Rule Set does:
 //! targets and operator on the first line, then one action a line, each line but the last continued.
 

@@ -7,7 +7,7 @@
 //!
 //! In order of flow: [`compile`] makes a program of a ruleset; [`transaction`] takes a request apart ([`request`],
 //! [`request_body`], [`response`]); [`eval`] runs the rules of a phase over its [`collection`]s, with [`operate`] at
-//! the leaves; [`action`] does what a match asks for; [`verdict`], [`line`] and [`audit`] are what comes out.
+//! the leaves; [`action`] does what a match asks for; [`verdict`], `line` and [`audit`] are what comes out.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 

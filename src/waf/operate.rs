@@ -70,7 +70,7 @@ pub(crate) fn test(
     operator.operator.matches(argument, value, &mut context)
 }
 
-/// What the operator says of a match: `Pattern match "…" at ARGS:q.` To be called right after [`test`].
+/// What the operator says of a match: `Pattern match "…" at ARGS:q.` To be called right after `test`.
 pub(crate) fn message(
     operator: &CompiledOperator,
     scratch: &Scratch,
