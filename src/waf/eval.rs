@@ -258,7 +258,7 @@ fn test(
         Outcome::NoMatch => false,
         Outcome::Undecided | Outcome::Exhausted => {
             if outcome == Outcome::Exhausted {
-                transaction.note_exhausted_regex(program);
+                transaction.note_exhausted_regex(program, index);
             }
             trace_test(program, transaction, value, text, changed, false);
             return false;

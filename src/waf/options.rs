@@ -22,6 +22,9 @@ pub struct EngineOptions {
     /// `@pm` and `@pmFromFile` find every phrase, also those that ModSecurity misses because of how it builds its
     /// automaton. Off, they match what ModSecurity matches.
     pub complete_phrases: bool,
+    /// Give up on a pattern where ModSecurity does whose PCRE has this match limit (1,500 unless set), and say so in a log
+    /// line as it does. For comparisons with its answers: without it every pattern gets its answer.
+    pub match_limit: Option<u64>,
     /// Database of `@geoLookup` (SecGeoLookupDb), opened by whoever loads the rules.
     pub geo: Option<Arc<dyn GeoDatabase>>,
     /// Answers of name servers for `@rbl`.
@@ -44,6 +47,7 @@ impl Default for EngineOptions {
             trace: false,
             json_names: Naming::default(),
             complete_phrases: false,
+            match_limit: None,
             geo: None,
             block_list: None,
         }

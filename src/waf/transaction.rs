@@ -124,6 +124,8 @@ pub struct Transaction {
     pub(crate) geo: Vec<(Span, Span)>,
     pub(crate) highest_severity: u8,
     pub(crate) has_exhausted_regex: bool,
+    /// Rules whose pattern ran out of its budget, each once.
+    pub(crate) exhausted_rules: Vec<super::program::RuleIndex>,
     pub(crate) is_arena_full: bool,
 
     /// Phase under way, or the last one run.
@@ -226,6 +228,7 @@ impl Transaction {
             geo: Vec::new(),
             highest_severity: NO_SEVERITY,
             has_exhausted_regex: false,
+            exhausted_rules: Vec::new(),
             is_arena_full: false,
             phase: 0,
             control: Control::new(program, connection.is_detection_only),
@@ -324,7 +327,7 @@ impl Transaction {
         let audit = audit::entry(program, self, &mut scratch.caches);
         Summary {
             matches: std::mem::take(&mut self.matches),
-            notices: self.notices(),
+            notices: self.notices(program),
             interruption: self.interruption.take(),
             inbound_score: self.score(program, INBOUND_SCORES),
             outbound_score: self.score(program, OUTBOUND_SCORES),
@@ -333,14 +336,22 @@ impl Transaction {
         }
     }
 
-    /// One line when the request body could not be read.
-    fn notices(&self) -> Vec<Vec<u8>> {
+    /// One line when the request body could not be read, and one for each rule that gave up.
+    fn notices(&self, program: &Program) -> Vec<Vec<u8>> {
         let line = self.body.error.iter().map(|error| {
             let mut text = Vec::new();
             line::escape(error.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(error), &mut text);
             line::notice(&text, &self.subject())
         });
-        line.collect()
+        let exhausted = self.exhausted_rules.iter().filter_map(|index| program.rule(*index)).map(|rule| {
+            let head = program.head(rule);
+            let (id, file, number) = (head.id.0, &head.file, head.line);
+            let text = format!(
+                "Rule [id \"{id}\"][file \"{file}\"][line \"{number}\"] - Execution error - PCRE limits exceeded."
+            );
+            line::notice(text.as_bytes(), &self.subject())
+        });
+        line.chain(exhausted).collect()
     }
 
     /// Whom log lines are about.
@@ -372,8 +383,11 @@ impl Transaction {
     }
 
     /// A pattern ran out of its budget: not a match, and rules can see that.
-    pub(crate) fn note_exhausted_regex(&mut self, program: &Program) {
+    pub(crate) fn note_exhausted_regex(&mut self, program: &Program, rule: super::program::RuleIndex) {
         self.has_exhausted_regex = true;
+        if !self.exhausted_rules.contains(&rule) {
+            self.exhausted_rules.push(rule);
+        }
         self.set_tx(super::collection::tx::TxName::of(b"MSC_PCRE_LIMITS_EXCEEDED", &program.tx_names), b"1");
     }
 

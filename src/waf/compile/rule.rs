@@ -14,6 +14,7 @@ use crate::waf::expand::Text;
 use crate::waf::operate::CompiledOperator;
 use crate::waf::operator::{CompileContext, Operator};
 use crate::waf::program::{Disposition, Head, OperatorId, Rule, Selector, Target};
+use crate::waf::regex::RegexOptions;
 
 /// The tables that rules refer to.
 #[derive(Debug, Default)]
@@ -161,7 +162,10 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
     if let Some(shared) = compiler.operator_ids.get(&key).filter(|_| compiler.options.share_operators) {
         return *shared;
     }
+    let regex = RegexOptions { match_limit: compiler.options.match_limit, ..RegexOptions::default() };
     let context = CompileContext {
+        regex,
+        complete_phrases: compiler.options.complete_phrases,
         geo: compiler.options.geo.clone(),
         block_list: compiler.options.block_list.clone(),
         http_bl_key: compiler.http_bl_key.clone(),

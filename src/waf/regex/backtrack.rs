@@ -67,6 +67,17 @@ pub(crate) struct Backtracker {
     /// Bytes a match can begin with; none when it may consume nothing.
     first: Option<ByteSet>,
     is_anchored: bool,
+    /// As [`Backtracker::compile_like_pcre`] bounds it.
+    pcre: Option<Pcre>,
+}
+
+/// What PCRE does beside matching that decides whether it reaches its match limit.
+#[derive(Debug, Clone)]
+struct Pcre {
+    /// Calls of its matching function from one start.
+    limit: u64,
+    /// The last literal byte that every match has: where it does not follow, PCRE does not try.
+    required: Option<ByteSet>,
 }
 
 /// What a search needs while it runs; kept by the caller.
@@ -145,6 +156,41 @@ impl Backtracker {
             slots: groups * 2,
             first: (!is_nullable).then_some(first),
             is_anchored: begins_at_start(node),
+            pcre: None,
+        }
+    }
+
+    /// One that gives up where PCRE 2 would with this match limit, nearly: it counts what PCRE's interpreter counts,
+    /// after the two optimisations that matter for it, repetitions made possessive and required bytes.
+    pub(crate) fn compile_like_pcre(node: &Node, groups: usize, limit: u64) -> Self {
+        let mut own = Self::compile(node, groups);
+        for at in 0..own.code.len() {
+            let Some(Instruction::SetLoop { set, .. }) = own.code.get(at) else { continue };
+            if own.cannot_follow(set, at + 1, FOLLOW_DEPTH)
+                && let Some(Instruction::SetLoop { greed, .. }) = own.code.get_mut(at)
+            {
+                *greed = Greed::Possessive;
+            }
+        }
+        own.pcre = Some(Pcre { limit, required: required(node) });
+        own
+    }
+
+    /// Can nothing in the set be what the code from here begins with?
+    fn cannot_follow(&self, set: &ByteSet, at: usize, depth: u32) -> bool {
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        let follows = |at| self.cannot_follow(set, at, depth);
+        match self.code.get(at) {
+            Some(Instruction::Byte(byte)) => !set.contains(*byte),
+            Some(Instruction::Set(next)) => set.is_disjoint(next),
+            Some(Instruction::SetLoop { set: next, min, .. }) => set.is_disjoint(next) && (*min > 0 || follows(at + 1)),
+            Some(Instruction::Split { first, second }) => follows(*first) && follows(*second),
+            Some(Instruction::Jump(to)) if *to > at => follows(*to),
+            Some(Instruction::Save(_) | Instruction::LoopStart(_)) => follows(at + 1),
+            Some(Instruction::Loop { min, exit, .. }) => follows(at + 1) && (*min > 0 || follows(*exit)),
+            Some(Instruction::Match) => at + 1 == self.code.len(),
+            Some(Instruction::Assert(Assertion::End)) => true,
+            _ => false,
         }
     }
 
@@ -162,7 +208,8 @@ impl Backtracker {
         from: usize,
         max_steps: u64,
     ) -> Result<bool, LimitExceeded> {
-        let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, search_start };
+        let max_calls = self.pcre.as_ref().map_or(u64::MAX, |pcre| pcre.limit);
+        let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, calls: 0, search_start };
         let mut start = from;
         while start <= haystack.len() {
             if let Some(first) = &self.first {
@@ -175,6 +222,12 @@ impl Backtracker {
             if self.is_anchored && start > 0 {
                 return Ok(false);
             }
+            if let Some(required) = self.pcre.as_ref().and_then(|pcre| pcre.required)
+                && !haystack.get(start..).unwrap_or_default().iter().any(|byte| required.contains(*byte))
+            {
+                return Ok(false);
+            }
+            machine.calls = max_calls;
             machine.memory.stack.clear();
             machine.memory.slots.clear();
             machine.memory.slots.resize(self.slots, None);
@@ -197,6 +250,24 @@ fn begins_at_start(node: &Node) -> bool {
         Node::Concat(nodes) => nodes.first().is_some_and(begins_at_start),
         Node::Alternate(nodes) => nodes.iter().all(begins_at_start),
         _ => false,
+    }
+}
+
+/// Instructions looked at to see what may follow a repetition.
+const FOLLOW_DEPTH: u32 = 64;
+
+/// The last literal byte, in either case, that every match has.
+fn required(node: &Node) -> Option<ByteSet> {
+    match node {
+        Node::Set(set) => (set.len() == 1 || ByteSet::of(set.iter().next()?).case_folded() == *set).then_some(*set),
+        Node::Capture { node, .. } | Node::Atomic(node) => required(node),
+        Node::Concat(nodes) => nodes.iter().rev().find_map(required),
+        Node::Repeat { node, min, .. } if *min > 0 => required(node),
+        Node::Alternate(nodes) => {
+            let first = required(nodes.first()?)?;
+            nodes.iter().all(|node| required(node) == Some(first)).then_some(first)
+        }
+        _ => None,
     }
 }
 
@@ -313,6 +384,8 @@ struct Machine<'s> {
     haystack: &'s [u8],
     memory: &'s mut Memory,
     steps: u64,
+    /// Calls that PCRE's matching function has left at this start.
+    calls: u64,
     search_start: usize,
 }
 
@@ -345,6 +418,12 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// What PCRE counts: an attempt to match the rest of the pattern that it may come back from.
+    fn call(&mut self) -> Result<(), LimitExceeded> {
+        self.calls = self.calls.checked_sub(1).ok_or(LimitExceeded)?;
+        Ok(())
+    }
+
     fn push(&mut self, frame: Frame) -> Result<(), LimitExceeded> {
         if self.memory.stack.len() >= REGEX_BACKTRACK_STACK {
             return Err(LimitExceeded);
@@ -364,6 +443,9 @@ impl Machine<'_> {
             Instruction::Assert(assertion) if self.holds(*assertion, position) => Step::Go(at + 1, position),
             Instruction::Assert(_) => Step::Fail,
             Instruction::Save(slot) => {
+                if slot % 2 == 0 {
+                    self.call()?;
+                }
                 if let Some(place) = self.memory.slots.get_mut(*slot) {
                     let value = place.replace(position);
                     self.push(Frame::RestoreSlot { slot: *slot, value })?;
@@ -371,6 +453,7 @@ impl Machine<'_> {
                 Step::Go(at + 1, position)
             }
             Instruction::Split { first, second } => {
+                self.call()?;
                 self.push(Frame::Retry { at: *second, position })?;
                 Step::Go(*first, position)
             }
@@ -422,11 +505,13 @@ impl Machine<'_> {
             Greed::Possessive => Step::Go(at + 1, most),
             Greed::Greedy => {
                 if most > least {
+                    self.call()?;
                     self.push(Frame::GiveBack { at: at + 1, least, position: most })?;
                 }
                 Step::Go(at + 1, most)
             }
             Greed::Lazy => {
+                self.call()?;
                 if most > least {
                     self.push(Frame::TakeMore { at: at + 1, position: least, most })?;
                 }
@@ -465,6 +550,7 @@ impl Machine<'_> {
         if state.rounds >= max {
             return Ok(Step::Go(exit, position));
         }
+        self.call()?;
         if is_lazy {
             self.push(Frame::Round { at, position })?;
             return Ok(Step::Go(exit, position));
@@ -482,6 +568,7 @@ impl Machine<'_> {
         let base = self.memory.stack.len();
         for (back, code) in alternatives {
             let Some(start) = position.checked_sub(*back) else { continue };
+            self.call()?;
             if self.run(*code, start)?.is_some() {
                 if is_negated {
                     // What it captured does not count.
@@ -529,11 +616,13 @@ impl Machine<'_> {
                 Frame::GiveBack { at, least, position } => {
                     let position = position - 1;
                     if position > least {
+                        self.call()?;
                         self.memory.stack.push(Frame::GiveBack { at, least, position });
                     }
                     return Ok(Some((at, position)));
                 }
                 Frame::TakeMore { at, position, most } => {
+                    self.call()?;
                     let position = position + 1;
                     if position < most {
                         self.memory.stack.push(Frame::TakeMore { at, position, most });

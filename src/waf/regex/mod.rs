@@ -45,6 +45,9 @@ pub struct RegexOptions {
     pub is_dollar_end_only: bool,
     /// Steps of one search on the backtracker (SecPcreMatchLimit).
     pub backtrack_steps: u64,
+    /// Give up where PCRE's interpreter would with this match limit, though an automaton knows the answer: for
+    /// comparisons with ModSecurity.
+    pub match_limit: Option<u64>,
     /// Never use automata: the reference interpretation, for tests.
     pub is_reference: bool,
 }
@@ -57,6 +60,7 @@ impl Default for RegexOptions {
             is_multi_line: false,
             is_dollar_end_only: true,
             backtrack_steps: REGEX_BACKTRACK_STEPS,
+            match_limit: None,
             is_reference: false,
         }
     }
@@ -178,6 +182,8 @@ struct Inner {
     automaton: Option<meta::Regex>,
     backtracker: Option<Backtracker>,
     backtrack_steps: u64,
+    /// Tells where PCRE gives up.
+    pcre: Option<Backtracker>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -190,8 +196,12 @@ impl Regex {
         let automaton = if options.is_reference { None } else { automaton(&lowered.hir) };
         let backtracker = (!lowered.is_exact || automaton.is_none())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
+        let pcre = options
+            .match_limit
+            .map(|limit| Backtracker::compile_like_pcre(&parsed.node, parsed.group_names.len(), limit));
         Ok(Self {
             inner: Arc::new(Inner {
+                pcre,
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 pattern: pattern.into(),
                 hir: lowered.hir,
@@ -206,6 +216,9 @@ impl Regex {
     /// Does it match anywhere?
     pub fn is_match(&self, cache: &mut RegexCache, haystack: &[u8]) -> Result<bool, LimitExceeded> {
         let inner = &*self.inner;
+        if let Some(pcre) = &inner.pcre {
+            pcre.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
+        }
         let Some(automaton) = &inner.automaton else {
             return self.backtrack(cache, haystack, 0, 0);
         };
