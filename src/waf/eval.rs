@@ -6,6 +6,10 @@
 //! - every value is tested; each match runs the non-disruptive actions; only an interruption ends the rule;
 //! - a chain's disruptive action and its log line belong to the starter and happen per match of the last link;
 //! - `skipAfter` ends with the phase.
+//!
+//! [`shared`] is the way around what rules have in common; it ends in the same tests in the same order.
+
+mod shared;
 
 use super::action::disrupt;
 use super::collection::xml;
@@ -34,6 +38,7 @@ pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratc
     }
     transaction.is_phase_over = false;
     transaction.matched.clear_chain();
+    shared::begin(program, scratch, phase);
     run_rules(program, transaction, scratch, phase);
     transaction.matched.clear_chain();
     verdict(transaction)
@@ -120,6 +125,9 @@ fn run_rule(
     index: RuleIndex,
     rule: &Rule,
 ) -> bool {
+    if let Some(is_match) = shared::run_rule(program, transaction, scratch, index, rule) {
+        return is_match;
+    }
     let mut values = std::mem::take(&mut scratch.values);
     let mut text = std::mem::take(&mut scratch.text);
     values.clear();
@@ -210,7 +218,7 @@ fn test_value(
     for transformation in pipeline {
         if rule.is_multi_match && !is_tested {
             is_tested = true;
-            let changed = is_changed.then_some(&front);
+            let changed = is_changed.then_some(&front[..]);
             is_match |= test(program, transaction, scratch, index, rule, value, text, changed);
             if transaction.is_phase_over {
                 break;
@@ -227,7 +235,7 @@ fn test_value(
         }
     }
     if !is_tested && !transaction.is_phase_over {
-        let changed = is_changed.then_some(&front);
+        let changed = is_changed.then_some(&front[..]);
         is_match |= test(program, transaction, scratch, index, rule, value, text, changed);
     }
     scratch.front = front;
@@ -245,11 +253,11 @@ fn test(
     rule: &Rule,
     value: &Value,
     text: &[u8],
-    changed: Option<&Vec<u8>>,
+    changed: Option<&[u8]>,
 ) -> bool {
     let operator = program.operator(rule.operator);
     let bytes = match changed {
-        Some(changed) => &changed[..],
+        Some(changed) => changed,
         None => transaction.bytes(program, text, value.bytes),
     };
     let outcome = operate::test(operator, program, transaction, scratch, index, rule.captures, bytes);
@@ -273,7 +281,7 @@ fn test(
     }
     // From here on the transaction changes, so what matched is copied out of its buffers.
     let subject: Vec<u8> = match changed {
-        Some(changed) => changed.clone(),
+        Some(changed) => changed.to_vec(),
         None => transaction.bytes(program, text, value.bytes).to_vec(),
     };
     if is_hit {
@@ -321,11 +329,11 @@ fn trace_test(
     transaction: &mut Transaction,
     value: &Value,
     text: &[u8],
-    changed: Option<&Vec<u8>>,
+    changed: Option<&[u8]>,
     is_match: bool,
 ) {
     let Some(mut trace) = transaction.trace.take() else { return };
-    let bytes = changed.map_or_else(|| transaction.bytes(program, text, value.bytes), Vec::as_slice);
+    let bytes = changed.unwrap_or_else(|| transaction.bytes(program, text, value.bytes));
     trace.test(value_name(program, transaction, value, text), bytes, is_match);
     transaction.trace = Some(trace);
 }

@@ -25,6 +25,8 @@ mod number;
 mod operate;
 pub mod operator;
 mod options;
+mod plan;
+mod prefilter;
 mod program;
 pub mod regex;
 mod request;
@@ -35,6 +37,7 @@ mod settings;
 mod trace;
 mod transaction;
 pub mod transformation;
+mod values;
 mod verdict;
 
 #[cfg(test)]

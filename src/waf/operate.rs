@@ -43,6 +43,11 @@ impl CompiledOperator {
         Self { name: "noMatch", argument: Box::default(), text: None, operator: Operator::NoMatch }
     }
 
+    /// Is the argument another one in every transaction?
+    pub(crate) const fn has_macros(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// The argument with its macros replaced, when it has any; in `scratch.argument`.
     fn expand(&self, program: &Program, transaction: &Transaction, scratch: &mut Scratch, rule: RuleIndex) {
         if let Some(text) = &self.text {

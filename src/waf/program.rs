@@ -13,6 +13,7 @@ use super::collection::Variable;
 use super::expand::Text;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
+use super::plan::Plan;
 use super::regex::Regex;
 use super::settings::{AuditLog, Settings};
 use super::transformation::Transformation;
@@ -45,6 +46,8 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// Do rules look at the content of uploaded files?
     pub(crate) uses_file_content: bool,
+    /// What rules have in common, for the fast paths.
+    pub(crate) plan: Plan,
     /// As given to the compiler.
     pub(crate) options: EngineOptions,
 }

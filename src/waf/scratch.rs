@@ -6,6 +6,7 @@ use super::collection::Value;
 use super::collection::store::CollectionStore;
 use super::operator::Evidence;
 use super::regex::{Regex, RegexCache};
+use super::values::PhaseValues;
 
 /// One per worker thread.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Scratch {
     pub(crate) macro_text: Vec<u8>,
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
+    /// What the values of the phase under way turn into.
+    pub(crate) phase_values: Option<Box<PhaseValues>>,
     /// Working memory of regular expressions.
     pub(crate) caches: RegexCaches,
     /// Where persistent collections live; without it they begin empty in every transaction.

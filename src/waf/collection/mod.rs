@@ -19,7 +19,7 @@ use super::scratch::RegexCaches;
 use super::transaction::Transaction;
 
 /// A stretch of one of the transaction's buffers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Span {
     pub(crate) start: u32,
     pub(crate) len: u32,
@@ -38,7 +38,7 @@ impl Span {
 }
 
 /// Which buffer a [`Bytes`] lies in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Buffer {
     /// `Transaction::arena`: the request head, arguments, TX values.
     #[default]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use super::collection::Variable;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
+use super::plan::Plan;
 use super::program::{NamedXPath, OperatorId, PipelineId, Program, RuleSet, TxNames};
 use super::regex::Regex;
 use super::transformation::Transformation;
@@ -60,7 +61,7 @@ impl Program {
             return Err(compiler.diagnostics);
         }
         let uses_file_content = emitted.targets.iter().any(|target| target.variable == Variable::FilesTmpContent);
-        let program = Self {
+        let mut program = Self {
             rules: emitted.rules,
             phases: layout.phases,
             heads: emitted.heads,
@@ -73,8 +74,10 @@ impl Program {
             xpaths: compiler.xpaths,
             settings,
             uses_file_content,
+            plan: Plan::default(),
             options: options.clone(),
         };
+        program.plan = Plan::new(&program);
         Ok((program, compiler.diagnostics))
     }
 }
