@@ -12,6 +12,8 @@ use super::lines::{find_end, has_control, parse_fields};
 
 /// Longest line with a chunk size and its extensions.
 const SIZE_LINE_BYTES: usize = 512;
+/// Most digits of a size: those of 64 bits.
+const SIZE_DIGITS: usize = 16;
 /// Most extension bytes in one body: an attacker must not make us read more framing than content.
 const EXTENSION_BYTES: usize = 16 * 1024;
 /// Longest trailer section.
@@ -77,7 +79,7 @@ impl ChunkedDecoder {
         let Some([line @ .., b'\r']) = window.get(..end) else { return Err(BodyError::ChunkSize) };
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (number, extension) = line.split_at_checked(digits).unwrap_or_default();
-        if digits == 0 || digits > 16 || !matches!(extension.first(), None | Some(b';')) {
+        if digits == 0 || digits > SIZE_DIGITS || !matches!(extension.first(), None | Some(b';')) {
             return Err(BodyError::ChunkSize);
         }
         self.extension_bytes += extension.len();
@@ -121,9 +123,42 @@ impl ChunkedDecoder {
 /// Refuses what can no longer become a size line, so that a peer cannot park a connection on it.
 fn check_digits(partial: &[u8]) -> Result<(), BodyError> {
     match partial.iter().position(|byte| !byte.is_ascii_hexdigit()) {
-        Some(0) => Err(BodyError::ChunkSize),
-        Some(at) if !matches!(partial.get(at), Some(b';' | b'\r')) => Err(BodyError::ChunkSize),
-        None if partial.len() > 16 => Err(BodyError::ChunkSize),
+        Some(at) if at == 0 || at > SIZE_DIGITS || !matches!(partial.get(at), Some(b';' | b'\r')) => {
+            Err(BodyError::ChunkSize)
+        }
+        None if partial.len() > SIZE_DIGITS => Err(BodyError::ChunkSize),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(stream: &[u8], step: usize) -> Option<BodyError> {
+        let (mut decoder, mut buffer) = (ChunkedDecoder::default(), BytesMut::new());
+        for piece in stream.chunks(step) {
+            buffer.extend_from_slice(piece);
+            while let Some(part) = match decoder.decode(&mut buffer) {
+                Ok(part) => part,
+                Err(error) => return Some(error),
+            } {
+                if !matches!(part, BodyPart::Data(_)) {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Found by fuzzing: a line without its end, whose digits are too many and followed by an extension, was refused
+    /// when it came in pieces and waited for when it came whole.
+    #[test]
+    fn too_many_digits_are_refused_whole_and_in_pieces() {
+        let line = [&[b'a'; 17][..], b";extension"].concat();
+        for step in [1, 3, 17, 18, line.len()] {
+            assert_eq!(refusal(&line, step), Some(BodyError::ChunkSize), "in pieces of {step}");
+        }
+        assert_eq!(refusal(&[&[b'0'; 16][..], b";extension"].concat(), 100), None);
     }
 }
