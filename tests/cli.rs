@@ -219,3 +219,55 @@ fn a_daemon_serves_reloads_refuses_rotates_and_drains() {
     assert!(lines.contains("\"target\":\"/after\""), "{lines}");
     assert_eq!(std::fs::read_to_string(directory.path().join("access.log.1")).unwrap().lines().count(), 3);
 }
+
+#[test]
+fn check_tells_certificates_and_everything_else_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = GOOD.replace("0'}]", "0', tls: {certificates: [{certificate: a.pem, key: a.key}]}}]");
+    let pools = "pools: [{name: b, backends: ['127.0.0.1:1'], tls: {roots: absent.pem}}]\n";
+    let file = write(directory.path(), &format!("{tls}{pools}nope: 1\n"));
+    let output = portcullis(&["check", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    for part in ["unknown key `nope`", "a.pem", "a.key", "absent.pem"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn the_configuration_in_force_can_be_shown_and_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(
+        directory.path(),
+        "listeners: [{name: a, address: '127.0.0.1:0', tls: {certificates: [{certificate: a.pem, key: '${KEY_FILE}'}]}}]\n\
+         sites: [{name: s, policy: p, routes: [\n\
+           {path: /r, redirect: 'https://${host}/'}, {path: /s, respond: {status: 200, body: '${API_TOKEN} ${GREETING}'}}, {pool: b}]}]\n\
+         pools: [{name: b, backends: ['[::1]:8443'], tls: {}, probe: {status: ['200-299', 404]}, ejection: {}}]\n\
+         policies: [{name: p, mode: off}]\nadmin: {address: '127.0.0.1:0'}\n",
+    );
+    let show = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["config", "show", "--config", file]).env_remove("PORTCULLIS_CONFIG");
+        command.env("API_TOKEN", "s3cret-value").env("GREETING", "hello: \"you\"").env("KEY_FILE", "a.key");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let shown = show(&file);
+    assert!(!shown.contains("s3cret"), "{shown}");
+    for part in [
+        "body: \"*** hello: \\\"you\\\"\"",
+        "location: \"https://$${host}/\"",
+        "key: \"",
+        "head: 10s",
+        "status: [\"200-299\", \"404\"]",
+        "maximum_percent: ",
+        "address: \"[::1]:8443\"",
+    ] {
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
+    }
+    // What is shown means the same.
+    let again = directory.path().join("again.yaml");
+    std::fs::write(&again, &shown).unwrap();
+    assert_eq!(show(again.to_str().unwrap()), shown);
+}

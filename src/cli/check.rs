@@ -22,8 +22,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let origin = arguments.file.clone().map_or_else(|| arguments.configuration.origin(), Origin::File);
-    let loaded = origin.load(&variable, &runtime::no_rules());
-    let (problems, is_fine) = match loaded.and_then(runtime::check) {
+    let surveyed = origin.survey(&variable);
+    let (problems, is_fine) = match surveyed.and_then(|(loaded, problems)| runtime::check(loaded, problems)) {
         Ok(warnings) => (warnings, true),
         Err(problems) => (problems, false),
     };

@@ -30,21 +30,47 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads a file and its fragments. `previous` holds the rules that are running, so that unchanged ones are kept.
-pub fn load(path: &Path, environment: &Environment<'_>, previous: &RuleCache) -> Result<Loaded, Diagnostics> {
-    let source = read(path).map_err(|problem| {
+/// Reads a file and its fragments as far as they can be read, with everything that is wrong: for `portcullis check`,
+/// which goes on to look at the certificates all the same. A configuration with errors is not one to run.
+pub fn survey(source: Source, environment: &Environment<'_>, previous: &RuleCache) -> (Loaded, Diagnostics) {
+    let mut problems = Diagnostics::new();
+    let loaded = read_parts(&source, environment, previous, &mut problems);
+    (loaded, sorted(&problems))
+}
+
+/// The text of a file.
+pub fn source(path: &Path) -> Result<Source, Diagnostics> {
+    read(path).map_err(|problem| {
         let mut problems = Diagnostics::new();
         problems.push(problem);
         problems
-    })?;
-    load_source(source, environment, previous)
+    })
+}
+
+/// Reads a file and its fragments. `previous` holds the rules that are running, so that unchanged ones are kept.
+pub fn load(path: &Path, environment: &Environment<'_>, previous: &RuleCache) -> Result<Loaded, Diagnostics> {
+    load_source(source(path)?, environment, previous)
 }
 
 /// The same for a text that is in memory; relative paths are relative to the directory of its name.
 pub fn load_source(source: Source, environment: &Environment<'_>, previous: &RuleCache) -> Result<Loaded, Diagnostics> {
     let mut problems = Diagnostics::new();
+    let loaded = read_parts(&source, environment, previous, &mut problems);
+    let problems = sorted(&problems);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok(Loaded { warnings: problems, ..loaded })
+}
+
+fn read_parts(
+    source: &Source,
+    environment: &Environment<'_>,
+    previous: &RuleCache,
+    problems: &mut Diagnostics,
+) -> Loaded {
     let mut files = vec![source.path().to_owned()];
-    let mut raw = decode(&source, environment, &mut problems).unwrap_or_default();
+    let mut raw = decode(source, environment, problems).unwrap_or_default();
     for pattern in raw.include.take().unwrap_or_default() {
         let fragments = match FileLoader.include(source.path(), &pattern) {
             Ok(fragments) => fragments,
@@ -60,18 +86,14 @@ pub fn load_source(source: Source, environment: &Environment<'_>, previous: &Rul
         }
         for fragment in fragments {
             files.push(fragment.path().to_owned());
-            if let Some(part) = decode(&fragment, environment, &mut problems) {
-                merge(&mut raw, part, &fragment, &mut problems);
+            if let Some(part) = decode(&fragment, environment, problems) {
+                merge(&mut raw, part, &fragment, problems);
             }
         }
     }
     let mut rules = RuleCompiler::new(previous);
-    let (configuration, places) = build(raw, &mut rules, &mut problems);
-    let problems = sorted(&problems);
-    if problems.has_errors() {
-        return Err(problems);
-    }
-    Ok(Loaded { configuration, warnings: problems, places, rules: rules.finish(), files })
+    let (configuration, places) = build(raw, &mut rules, problems);
+    Loaded { configuration, warnings: Diagnostics::new(), places, rules: rules.finish(), files }
 }
 
 /// In the order of the text, each file's together; those of no place last.

@@ -29,6 +29,8 @@ pub mod raw;
 mod rules;
 #[cfg(feature = "config")]
 mod schema;
+#[cfg(feature = "config")]
+pub mod show;
 #[cfg(all(test, feature = "config"))]
 mod tests;
 
@@ -39,7 +41,7 @@ pub use diff::{diff, needs_restart};
 #[cfg(feature = "config")]
 pub use environment::Environment;
 #[cfg(feature = "config")]
-pub use load::{Loaded, embedded, load, load_source, parse};
+pub use load::{Loaded, embedded, load, load_source, parse, source, survey};
 #[cfg(feature = "config")]
 pub use rules::{BUILTIN, RuleCache, builtin_ruleset};
 #[cfg(feature = "config")]

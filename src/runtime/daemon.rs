@@ -36,6 +36,15 @@ impl Origin {
             Self::Embedded => config::load_source(config::embedded(), environment, previous),
         }
     }
+
+    /// Reads as much of it as can be read, with everything that is wrong. `Err`: there is nothing to read.
+    pub fn survey(&self, environment: &Environment<'_>) -> Result<(Loaded, Diagnostics), Diagnostics> {
+        let source = match self {
+            Self::File(path) => config::source(path)?,
+            Self::Embedded => config::embedded(),
+        };
+        Ok(config::survey(source, environment, &super::no_rules()))
+    }
 }
 
 /// How to run.

@@ -215,7 +215,10 @@ impl Gateway {
                 changes.push(format!("listener `{}` on {} removed", slot.listener.name, slot.bound));
             }
         }
-        for key in needs_restart(&old.configuration, &snapshot.configuration) {
+        // Said in the answer as well as in the log: whoever asked for the reload is told what it did not do.
+        let needs_restart = needs_restart(&old.configuration, &snapshot.configuration);
+        changes.extend(needs_restart.iter().map(|key| format!("`{key}` changed, which takes a restart")));
+        for key in needs_restart {
             log::warning("reload", format_args!("`{key}` changed: this takes a restart"));
         }
         for warning in warnings.iter() {

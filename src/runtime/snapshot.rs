@@ -11,6 +11,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway::Snapshot;
 use crate::route::Router;
 use crate::telemetry::Metrics;
+use crate::tls::client::ClientTls;
 use crate::tls::server::ServerTls;
 use crate::tls::ticket::Tickets;
 use crate::upstream::Upstreams;
@@ -91,9 +92,15 @@ pub(super) fn build(
     }
 }
 
-/// Everything that loading and building finds, without binding or serving: `portcullis check`.
-pub fn check(loaded: Loaded) -> Result<Diagnostics, Diagnostics> {
-    let mut all = loaded.warnings;
+/// Everything that loading and building finds, without binding or serving: `portcullis check`. `problems` is what
+/// loading found; after an error in the file the certificates that it names are looked at all the same, so that all of
+/// it can be mended at once.
+pub fn check(loaded: Loaded, problems: Diagnostics) -> Result<Diagnostics, Diagnostics> {
+    let mut all = problems;
+    if all.has_errors() {
+        all.extend(loaded.places.locate(try_certificates(&loaded.configuration)));
+        return Err(all);
+    }
     match build(loaded.configuration, &loaded.places, None, &Tickets::new(), &Metrics::new()) {
         Ok((_, found)) => {
             all.extend(found);
@@ -104,6 +111,29 @@ pub fn check(loaded: Loaded) -> Result<Diagnostics, Diagnostics> {
             Err(all)
         }
     }
+}
+
+/// What is wrong with the certificates of a configuration, which may be half a one.
+fn try_certificates(configuration: &Configuration) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    let tickets = Tickets::new();
+    for listener in &configuration.listeners {
+        let Some(settings) = listener.tls.as_ref().filter(|settings| !settings.certificates.is_empty()) else {
+            continue;
+        };
+        let place = format!("listener `{}`: tls", listener.name);
+        match ServerTls::build(settings, listener.http2, &tickets, &place) {
+            Ok(tls) => found.extend(tls.warnings),
+            Err(problems) => found.extend(problems),
+        }
+    }
+    for pool in &configuration.pools {
+        if let Some(settings) = &pool.tls {
+            let place = format!("pool `{}`: tls", pool.name);
+            ClientTls::build(settings, pool.http2, 1, &place, None, &mut found);
+        }
+    }
+    found
 }
 
 /// One harmless transaction through a policy's rules: whatever panics does so here and not on the path.
