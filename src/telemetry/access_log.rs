@@ -76,7 +76,7 @@ pub(super) fn write_request(line: &mut JsonLine<'_>, record: &AccessRecord<'_>) 
     line.bytes_if_any("site", record.site.as_bytes());
     line.bytes_if_any("route", record.route.as_bytes());
     if let Some(client) = record.client {
-        line.display("client", client.ip());
+        line.address("client", client.ip());
         line.number("client_port", client.port());
     }
     line.bytes("method", cut(record.method));
@@ -89,7 +89,7 @@ pub(super) fn write_request(line: &mut JsonLine<'_>, record: &AccessRecord<'_>) 
 pub(super) fn write_waf(object: &mut JsonLine<'_>, waf: &WafRecord<'_>) {
     object.bytes("verdict", waf.verdict.name().as_bytes());
     object.bytes("mode", mode_name(waf.mode).as_bytes());
-    object.seconds("duration", waf.duration);
+    object.seconds("duration", waf.duration());
     if let Some((phase, rule)) = waf.rule {
         object.number("phase", phase);
         object.number("rule", rule);

@@ -115,8 +115,10 @@ pub struct WafRecord<'a> {
     pub mode: Mode,
     /// The outcome.
     pub verdict: WafVerdict,
-    /// Time in the engine, all phases.
-    pub duration: Duration,
+    /// Time in the engine over the request (phases 1 and 2, and 5 when nothing was forwarded).
+    pub request_duration: Duration,
+    /// Time in the engine over the response (phases 3, 4 and 5); `None` when there was none to inspect.
+    pub response_duration: Option<Duration>,
     /// The phase (1 to 4) and id of the rule that interrupted, or would have.
     pub rule: Option<(u8, u32)>,
     /// Anomaly score of the request, when the rules keep one.
@@ -131,6 +133,13 @@ pub struct WafRecord<'a> {
     pub notices: &'a [Vec<u8>],
     /// The audit entry, when the rules want one and say where.
     pub audit: Option<(&'a Arc<AuditLog>, &'a [u8])>,
+}
+
+impl WafRecord<'_> {
+    /// Time in the engine, all phases.
+    pub fn duration(&self) -> Duration {
+        self.request_duration + self.response_duration.unwrap_or_default()
+    }
 }
 
 /// The outcome of inspection; the label `verdict` of `portcullis_waf_requests_total`.

@@ -172,7 +172,8 @@ mod tests {
         let waf = WafRecord {
             mode: Mode::Prevention,
             verdict: WafVerdict::Blocked,
-            duration: Duration::from_micros(9),
+            request_duration: Duration::from_micros(9),
+            response_duration: None,
             rule: Some((2, 2)),
             inbound_score: Some(10),
             outbound_score: None,

@@ -213,7 +213,8 @@ pub struct Metrics {
     listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
     pools: Mutex<BTreeMap<String, Arc<PoolMetrics>>>,
     waf_requests: CounterRow<{ WafVerdict::ALL.len() * MODES.len() }>,
-    inspection: Histogram,
+    request_inspection: Histogram,
+    response_inspection: Histogram,
     inbound_score: Histogram,
     outbound_score: Histogram,
     rule_matches: Mutex<BTreeMap<(u32, &'static str), u64>>,
@@ -252,7 +253,8 @@ impl Metrics {
             listeners: Mutex::default(),
             pools: Mutex::default(),
             waf_requests: CounterRow::default(),
-            inspection: Histogram::of_durations(INSPECTION_BOUNDS),
+            request_inspection: Histogram::of_durations(INSPECTION_BOUNDS),
+            response_inspection: Histogram::of_durations(INSPECTION_BOUNDS),
             inbound_score: Histogram::of_counts(SCORE_BOUNDS),
             outbound_score: Histogram::of_counts(SCORE_BOUNDS),
             rule_matches: Mutex::default(),
@@ -346,7 +348,10 @@ impl Metrics {
         }
         if let Some(waf) = &record.waf {
             self.waf_requests.increment(waf.verdict.index() * MODES.len() + mode_index(waf.mode));
-            self.inspection.observe(waf.duration);
+            self.request_inspection.observe(waf.request_duration);
+            if let Some(duration) = waf.response_duration {
+                self.response_inspection.observe(duration);
+            }
             for (histogram, score) in
                 [(&self.inbound_score, waf.inbound_score), (&self.outbound_score, waf.outbound_score)]
             {
@@ -574,8 +579,10 @@ impl Metrics {
                 }
             }
         }
-        text.family("portcullis_waf_inspection_seconds", "histogram", "Time in the engine, all phases.");
-        text.histogram("portcullis_waf_inspection_seconds", &[], &self.inspection);
+        text.family("portcullis_waf_inspection_seconds", "histogram", "Time in the engine.");
+        for (phase, histogram) in [("request", &self.request_inspection), ("response", &self.response_inspection)] {
+            text.histogram("portcullis_waf_inspection_seconds", &[("phase", phase)], histogram);
+        }
         text.family("portcullis_waf_anomaly_score", "histogram", "Anomaly scores, where the rules keep them.");
         text.histogram("portcullis_waf_anomaly_score", &[("direction", "inbound")], &self.inbound_score);
         text.histogram("portcullis_waf_anomaly_score", &[("direction", "outbound")], &self.outbound_score);
