@@ -20,6 +20,10 @@ mod examples;
 mod faults;
 #[path = "end_to_end/hostile.rs"]
 mod hostile;
+#[path = "end_to_end/http2.rs"]
+mod http2;
+#[path = "end_to_end/life.rs"]
+mod life;
 #[path = "end_to_end/peers.rs"]
 mod peers;
 #[path = "end_to_end/smuggling.rs"]

@@ -206,6 +206,8 @@ async fn answer_request(exchange: &mut Exchange, client: &mut Http1Client, drain
     client.body_limit =
         exchange.snapshot.listener(exchange.client.listener).map_or(u64::MAX, |listener| listener.limits.body_bytes);
     let answer = process(exchange, &mut Client::Http1(client)).await;
+    // Whoever has not been told to go on by now must not be: an answer comes next.
+    client.is_waiting = false;
     match answer {
         Ok(Answer::Relay(mut backend, held)) => {
             let (sink, can_go_on) = reply::sink(client.version, backend.framing.length);

@@ -68,6 +68,8 @@ pub(super) enum FaultKind {
     ClientWriteTimeout,
     /// No site has this host.
     NoSite,
+    /// HTTP/2 request for a host that this connection's certificate was not chosen for.
+    Misdirected,
     /// The site has no route for this path.
     NoRoute,
     /// No backend can be picked.
@@ -110,6 +112,7 @@ impl FaultKind {
             Self::ClientClosed => "client_closed",
             Self::ClientWriteTimeout => "client_write_timeout",
             Self::NoSite => "no_site",
+            Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
             Self::NoBackend => "no_backend",
             Self::Connect(layer) => match layer {
@@ -148,6 +151,7 @@ impl FaultKind {
             | Self::ClientClosed
             | Self::ClientWriteTimeout
             | Self::NoSite
+            | Self::Misdirected
             | Self::NoRoute
             | Self::Untranslatable => Side::Client,
             Self::Engine | Self::Panic => Side::Gateway,
@@ -229,6 +233,7 @@ impl Fault {
             FaultKind::BodyTooLarge | FaultKind::BodyBeyondWindow => 413,
             FaultKind::ClientClosed | FaultKind::ClientWriteTimeout => 499,
             FaultKind::NoSite | FaultKind::NoRoute => 404,
+            FaultKind::Misdirected => 421,
             FaultKind::Connect(ConnectLayer::Timeout) | FaultKind::ResponseTimeout => 504,
             FaultKind::Engine | FaultKind::Panic => 500,
             _ => 502,

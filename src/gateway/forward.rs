@@ -1,8 +1,8 @@
 //! Sends a request to a backend and reads its response head: pick, connect, write, wait; and again elsewhere where
 //! that is safe.
 //!
-//! A request is sent again only if nothing of it was sent (no connection could be made), or if the method is
-//! idempotent, the body is held whole and within the pool's `retry.buffer_bytes`, and not a byte of a response came. If
+//! A request is sent again only if nothing of it was sent (no connection could be made) and nothing of its body has
+//! been read past what is held, or if the method is idempotent, the body is held whole and within the pool's `retry.buffer_bytes`, and not a byte of a response came. If
 //! the connection had been idle, the backend most likely closed it as we wrote; if it was new, the backend died, and
 //! another one is asked. The first retry of a request is free where it puts no load on anyone twice; others are bounded
 //! by the pool's attempts and budget.
@@ -27,7 +27,7 @@ use super::request::Exchange;
 use super::wire::{HIGH_WATER_BYTES, Output, poll_fill};
 use crate::config::model::{HostHeader, PathMatch, RouteAction};
 use crate::http::h1::{BodyDecoder, BodyPart, Framing, HeadLimits, Length, ResponseReader, encode, response_framing};
-use crate::http::{Known, ResponseHead, Version, hop, path_of};
+use crate::http::{Known, RequestHead, ResponseHead, Version, hop, path_of};
 use crate::route::rewrite_prefix;
 use crate::runtime::clock;
 use crate::upstream::{
@@ -90,7 +90,6 @@ struct Plan {
     host: HostHeader,
     rewrite: Option<(PathMatch, String)>,
     is_upgrade: bool,
-    is_idempotent: bool,
     sink: Length,
 }
 
@@ -114,17 +113,20 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
         };
         let index = lease.index();
         exchange.outcome.lease = Some(lease);
+        let before = (client.body_bytes(), client.is_body_done());
         let (fault, is_reused) = match attempt(exchange, client, &plan, &held).await {
             Ok(backend) => return Ok(backend),
             Err(failed) => failed,
         };
+        // What an attempt took from the client is gone with it: another would send a body with a hole.
+        let is_whole = before == (client.body_bytes(), client.is_body_done());
         let has_others = plan.pool.backends().iter().filter(|backend| backend.is_available()).count() > tried.len() + 1;
         let is_safe = match fault.retry {
             Retry::Yes => true,
             // On a new connection it was the backend that died: only another one can help.
             Retry::IfIdempotent => {
                 let is_held = held.is_complete && held.bytes <= plan.pool.settings().retry.buffer_bytes;
-                plan.is_idempotent && is_held && (is_reused || has_others)
+                is_idempotent(&exchange.head) && is_held && (is_reused || has_others)
             }
             Retry::No => false,
         };
@@ -133,7 +135,7 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
         let is_affordable = is_free
             || (retries < plan.pool.settings().retry.attempts
                 && plan.pool.try_retry().map(|permit| permits.push(permit)).is_some());
-        if !is_safe || !is_affordable {
+        if !is_safe || !is_whole || !is_affordable {
             return Err(fault);
         }
         exchange.outcome.retries += 1;
@@ -143,6 +145,11 @@ pub(super) async fn forward(exchange: &mut Exchange, client: &mut Client<'_>, he
             tried.push(index);
         }
     }
+}
+
+/// May it be sent twice (RFC 9110 section 9.2.2)?
+pub(super) fn is_idempotent(head: &RequestHead) -> bool {
+    matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE")
 }
 
 impl Plan {
@@ -167,7 +174,6 @@ impl Plan {
             host: host.clone(),
             rewrite: path.zip(rewrite_prefix.clone()),
             is_upgrade,
-            is_idempotent: matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"),
             sink,
         })
     }
@@ -363,19 +369,30 @@ async fn http1(
 
 /// Passes an informational response on to a client that can understand it. 100 is ours to say, and said.
 async fn inform(exchange: &mut Exchange, client: &mut Client<'_>, head: &ResponseHead) -> Result<(), Fault> {
-    let Client::Http1(client) = client else { return Ok(()) };
-    if head.status == 100 || client.version != Version::Http11 {
+    if head.status == 100 {
         return Ok(());
     }
-    encode::status_line(&mut client.out.tail, head.status, head.reason());
     let named = hop::Named::new(&head.fields);
-    for (known, name, value) in head.fields.iter_known() {
-        if !hop::is_hop(known) && !named.contains(known, name) {
-            encode::field(&mut client.out.tail, name, value);
+    let passed = head.fields.iter_known();
+    let passed = passed.filter(|(known, name, _)| !hop::is_hop(*known) && !named.contains(*known, name));
+    match client {
+        Client::Http2(client) => {
+            let mut response = http::Response::new(());
+            if let Ok(status) = http::StatusCode::from_u16(head.status) {
+                *response.status_mut() = status;
+                passed.for_each(|(_, name, value)| append(response.headers_mut(), name, value));
+                client.seat.inform(response);
+            }
+            Ok(())
         }
+        Client::Http1(client) if client.version == Version::Http11 => {
+            encode::status_line(&mut client.out.tail, head.status, head.reason());
+            passed.for_each(|(_, name, value)| encode::field(&mut client.out.tail, name, value));
+            encode::end_of_head(&mut client.out.tail);
+            client.flush(exchange).await
+        }
+        Client::Http1(_) => Ok(()),
     }
-    encode::end_of_head(&mut client.out.tail);
-    client.flush(exchange).await
 }
 
 impl Http1Link {

@@ -48,6 +48,11 @@ impl ClientFacts {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
+    /// The name that the client asked for in its handshake; empty without one.
+    pub(super) fn sni(&self) -> &str {
+        self.tls.as_ref().map_or("", |tls| &tls.sni)
+    }
+
     pub(super) fn tls_record(&self) -> Option<TlsRecord<'_>> {
         self.tls.as_ref().map(|tls| TlsRecord {
             version: tls.version,

@@ -3,13 +3,15 @@
 //! The engine runs on this thread with the worker's scratch, never across an await. A panic in it is contained: the
 //! policy's `on_fault` says whether the request is answered with 500 or goes on uninspected, and either is counted.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::fault::{Fault, FaultKind};
-use super::forward::Backend;
+use super::forward::{Backend, is_idempotent};
 use super::relay::Client;
 use super::request::Exchange;
 use crate::config::model::{Beyond, BodyWindow, Mode, OnFault};
@@ -24,8 +26,8 @@ use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Transactio
 pub(super) struct Inspection {
     pub(super) transaction: Transaction,
     pub(super) mode: Mode,
-    /// Time in the engine.
-    pub(super) duration: Duration,
+    /// Time in the engine: over the request, over the response.
+    pub(super) durations: [Duration; 2],
     /// Did the engine fail? Then it is not asked again.
     pub(super) is_failed: bool,
     /// How many matches went to the rule messages already.
@@ -87,7 +89,7 @@ impl Inspection {
         Some(Self {
             transaction,
             mode: policy.mode,
-            duration: Duration::ZERO,
+            durations: [Duration::ZERO; 2],
             is_failed: false,
             announced: 0,
             blocked: None,
@@ -115,6 +117,9 @@ impl Exchange {
         let mut held = Held { is_complete: client.is_body_done(), ..Held::default() };
         let Some(window) = self.policy().map(|policy| policy.request_body) else { return Ok(held) };
         if held.is_complete || !window.inspect || !self.wants(Transaction::wants_request_body) {
+            if !held.is_complete && is_idempotent(&self.head) {
+                hold_at_hand(client, &mut held).await?;
+            }
             return Ok(held);
         }
         let beyond =
@@ -286,7 +291,9 @@ impl Exchange {
             *scratch = self.worker.new_scratch();
         }
         drop(scratch);
-        inspection.duration += clock::now().saturating_duration_since(before);
+        let [of_request, of_response] = &mut inspection.durations;
+        let spent = if self.outcome.backend_status.is_some() { of_response } else { of_request };
+        *spent += clock::now().saturating_duration_since(before);
         match result {
             Ok(value) => Ok(Some(value)),
             Err(_) => {
@@ -298,6 +305,33 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Holds what has come of a body that nobody inspects, without waiting for more: a short one is then held whole, and
+/// can be sent again if its backend dies over it.
+async fn hold_at_hand(client: &mut Client<'_>, held: &mut Held) -> Result<(), Fault> {
+    const AT_HAND_BYTES: usize = 16 * 1024;
+    if client.is_waiting() || client.announced_bytes().is_some_and(|bytes| bytes > AT_HAND_BYTES as u64) {
+        return Ok(());
+    }
+    poll_fn(|cx| {
+        while !held.is_complete && held.bytes < AT_HAND_BYTES {
+            match client.poll_part(cx) {
+                Poll::Ready(Ok(BodyPart::Data(bytes))) => held.push(bytes),
+                Poll::Ready(Ok(BodyPart::Trailers(fields))) => {
+                    held.trailers = Some(fields);
+                    held.is_complete = true;
+                }
+                Poll::Ready(Ok(BodyPart::End)) => held.is_complete = true,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => break,
+            }
+        }
+        held.is_complete |= client.is_body_done();
+        held.seal();
+        Poll::Ready(Ok(()))
+    })
+    .await
 }
 
 /// What the engine may look at of an exchange.

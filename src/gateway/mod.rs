@@ -1,5 +1,5 @@
 //! The path of a request, in order of flow: `accept connection request inspect identify forward relay upgrade reply
-//! record`, with `fault` for what goes wrong and `http2` for clients that speak HTTP/2.
+//! record`, with `fault` for what goes wrong, and `http2`, `lanes` and `stream` for clients that speak HTTP/2.
 //!
 //! `runtime` starts one [`serve`] per listener and worker. One task drives a connection, both sides of it: a request
 //! costs no task of its own and no channel.
@@ -12,14 +12,17 @@ mod drain;
 mod fault;
 mod forward;
 mod gather;
+mod grpc;
 mod http2;
 mod identify;
 mod inspect;
+mod lanes;
 mod record;
 mod relay;
 mod reply;
 mod request;
 mod snapshot;
+mod stream;
 mod upgrade;
 mod wire;
 

@@ -80,6 +80,7 @@ impl Exchange {
 
     fn waf_record<'a>(&'a self, summary: &'a Summary) -> Option<WafRecord<'a>> {
         let inspection = self.inspection.as_ref()?;
+        let [request_duration, response_duration] = inspection.durations;
         let would_block = summary.interruption.as_ref().map(|found| (found.phase, found.rule_id.0));
         let verdict = match (inspection.is_failed, inspection.blocked, would_block) {
             (true, _, _) => WafVerdict::Failed,
@@ -90,7 +91,8 @@ impl Exchange {
         Some(WafRecord {
             mode: inspection.mode,
             verdict,
-            duration: inspection.duration,
+            request_duration,
+            response_duration: self.outcome.backend_status.map(|_| response_duration),
             rule: inspection.blocked.or(would_block),
             inbound_score: summary.inbound_score,
             outbound_score: summary.outbound_score,
@@ -105,22 +107,32 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if !self.is_open {
-            return;
-        }
+impl Exchange {
+    /// The client is gone in the middle of it: there is nobody to answer, but a line to write.
+    pub(super) fn break_off(&mut self) {
+        self.abandon(Fault::new(FaultKind::ClientClosed, "the client broke the exchange off"));
+    }
+
+    fn abandon(&mut self, fault: Fault) {
         if self.outcome.fault.is_none() {
-            let fault = if std::thread::panicking() {
-                Fault::new(FaultKind::Panic, "the gateway failed on this request")
-            } else {
-                Fault::new(FaultKind::ClientClosed, "the client broke the exchange off")
-            };
             if self.outcome.status == 0 {
                 self.outcome.status = fault.status();
             }
             self.outcome.fault = Some(fault);
         }
         self.record();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        if std::thread::panicking() {
+            self.abandon(Fault::new(FaultKind::Panic, "the gateway failed on this request"));
+        } else {
+            self.break_off();
+        }
     }
 }

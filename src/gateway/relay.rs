@@ -5,16 +5,16 @@
 //! is flushed: an event passes at the speed it arrives.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use http_body::Body as _;
-use hyper::body::Incoming;
+use h2::RecvStream;
 
 use super::fault::{Fault, FaultKind};
 use super::forward::Backend;
 use super::inspect::Held;
+use super::lanes::Seat;
 use super::request::Exchange;
 use super::wire::{ClientStream, Output, poll_fill};
 use crate::http::h1::{BodyDecoder, BodyPart, Framing, Length, encode};
@@ -24,7 +24,7 @@ use crate::http::{Fields, Known, Version};
 #[derive(Debug)]
 pub(super) enum Client<'a> {
     Http1(&'a mut Http1Client),
-    Http2(Http2Client),
+    Http2(&'a mut Http2Client),
 }
 
 /// A client's HTTP/1 connection.
@@ -37,8 +37,11 @@ pub(super) struct Http1Client {
     pub(super) framing: Framing,
     pub(super) decoder: BodyDecoder,
     pub(super) version: Version,
-    /// The client waits for `100 Continue` before it sends the body.
+    /// The client waits for `100 Continue` before it sends the body. It is told when the body is first asked for: not
+    /// before the rules have seen the head, and not if nobody wants the body.
     pub(super) is_waiting: bool,
+    /// It is being told.
+    is_telling: bool,
     /// Body bytes taken.
     pub(super) body_bytes: u64,
     pub(super) body_limit: u64,
@@ -47,8 +50,14 @@ pub(super) struct Http1Client {
 /// A client's HTTP/2 request body.
 #[derive(Debug)]
 pub(super) struct Http2Client {
-    pub(super) body: Option<Incoming>,
+    pub(super) body: Option<RecvStream>,
+    /// For informational heads.
+    pub(super) seat: Arc<Seat>,
+    /// The client waits for `100 Continue`.
+    pub(super) is_waiting: bool,
     pub(super) announced: Option<u64>,
+    /// As it was when the head came: a body that has been read is still one.
+    length: Length,
     pub(super) body_bytes: u64,
     pub(super) body_limit: u64,
 }
@@ -59,6 +68,14 @@ impl Client<'_> {
         match self {
             Self::Http1(client) => client.decoder.is_done(),
             Self::Http2(client) => client.body.is_none(),
+        }
+    }
+
+    /// Does the client wait to be told to send its body?
+    pub(super) fn is_waiting(&self) -> bool {
+        match self {
+            Self::Http1(client) => client.is_waiting,
+            Self::Http2(client) => client.is_waiting,
         }
     }
 
@@ -78,30 +95,17 @@ impl Client<'_> {
     pub(super) fn body_length(&self) -> Length {
         match self {
             Self::Http1(client) => client.framing.length,
-            Self::Http2(client) => match (client.announced, &client.body) {
-                (Some(bytes), _) => Length::Bytes(bytes),
-                (None, None) => Length::None,
-                (None, Some(_)) => Length::Chunked,
-            },
+            Self::Http2(client) => client.length,
         }
     }
 
-    /// Phase 1 let the request through: is its body acceptable, and is the client waiting to be told so?
-    pub(super) async fn accept_body(&mut self, exchange: &mut Exchange) -> Result<(), Fault> {
+    /// Phase 1 let the request through: is its body acceptable?
+    pub(super) fn accept_body(&self) -> Result<(), Fault> {
         let limit = match self {
             Self::Http1(client) => client.body_limit,
             Self::Http2(client) => client.body_limit,
         };
-        if self.announced_bytes().is_some_and(|bytes| bytes > limit) {
-            return Err(body_too_large());
-        }
-        let Self::Http1(client) = self else { return Ok(()) };
-        if !std::mem::take(&mut client.is_waiting) || client.decoder.is_done() || !client.read.is_empty() {
-            return Ok(());
-        }
-        encode::status_line(&mut client.out.tail, 100, b"");
-        encode::end_of_head(&mut client.out.tail);
-        client.flush(exchange).await
+        if self.announced_bytes().is_some_and(|bytes| bytes > limit) { Err(body_too_large()) } else { Ok(()) }
     }
 
     /// The next part of the body, within the body deadline.
@@ -163,6 +167,7 @@ impl Http1Client {
             decoder: BodyDecoder::default(),
             version: Version::Http11,
             is_waiting: false,
+            is_telling: false,
             body_bytes: 0,
             body_limit: u64::MAX,
         }
@@ -174,6 +179,16 @@ impl Http1Client {
                 Ok(Some(part)) => return Poll::Ready(Ok(part)),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Err(Fault::body(error))),
+            }
+            // Some of the body is here already: the client has not waited.
+            if std::mem::take(&mut self.is_waiting) && self.read.is_empty() {
+                encode::status_line(&mut self.out.tail, 100, b"");
+                encode::end_of_head(&mut self.out.tail);
+                self.is_telling = true;
+            }
+            if self.is_telling {
+                ready!(self.out.poll_write(&mut self.stream, cx)).map_err(|error| Fault::client_io(&error))?;
+                self.is_telling = false;
             }
             match ready!(poll_fill(&mut self.stream, &mut self.read, cx)) {
                 Ok(0) => self.is_eof = true,
@@ -203,34 +218,46 @@ impl Http1Client {
 }
 
 impl Http2Client {
+    pub(super) fn new(body: RecvStream, seat: Arc<Seat>, announced: Option<u64>, body_limit: u64) -> Self {
+        let body = (!body.is_end_stream()).then_some(body);
+        let length = match (announced, &body) {
+            (Some(bytes), _) => Length::Bytes(bytes),
+            (None, None) => Length::None,
+            (None, Some(_)) => Length::Chunked,
+        };
+        Self { body, seat, is_waiting: false, announced, length, body_bytes: 0, body_limit }
+    }
+
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyPart, Fault>> {
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(BodyPart::End)) };
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            None => {
-                self.body = None;
-                return Poll::Ready(Ok(BodyPart::End));
+        if std::mem::take(&mut self.is_waiting) {
+            let mut response = http::Response::new(());
+            *response.status_mut() = http::StatusCode::CONTINUE;
+            self.seat.inform(response);
+        }
+        let broke =
+            |error: h2::Error| Fault::new(FaultKind::ClientClosed, format!("the client's stream broke: {error}"));
+        let part = match ready!(body.poll_data(cx)) {
+            Some(Ok(bytes)) => {
+                // What is read is taken: we read no more than the other side takes. Fails only on a closed stream.
+                body.flow_control().release_capacity(bytes.len()).ok();
+                if !body.is_end_stream() {
+                    return Poll::Ready(Ok(BodyPart::Data(bytes)));
+                }
+                BodyPart::Data(bytes)
             }
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                let detail = format!("the client's stream broke: {error}");
-                return Poll::Ready(Err(Fault::new(FaultKind::ClientClosed, detail)));
-            }
+            Some(Err(error)) => return Poll::Ready(Err(broke(error))),
+            None => match ready!(body.poll_trailers(cx)).map_err(broke)? {
+                Some(map) => BodyPart::Trailers(trailers(&map)),
+                None => BodyPart::End,
+            },
         };
-        if body.is_end_stream() && frame.is_data() {
-            self.body = None;
-        }
-        match frame.into_data() {
-            Ok(bytes) => Poll::Ready(Ok(BodyPart::Data(bytes))),
-            Err(frame) => {
-                self.body = None;
-                let map = frame.into_trailers().unwrap_or_default();
-                Poll::Ready(Ok(BodyPart::Trailers(trailers(&map))))
-            }
-        }
+        self.body = None;
+        Poll::Ready(Ok(part))
     }
 }
 
-/// Trailers that hyper received.
+/// Trailers that came in HTTP/2.
 pub(super) fn trailers(map: &http::HeaderMap) -> Fields {
     let allowed =
         map.iter().filter(|(name, _)| crate::http::hop::is_allowed_in_trailers(Known::of(name.as_str().as_bytes())));
@@ -241,6 +268,8 @@ pub(super) fn trailers(map: &http::HeaderMap) -> Fields {
 pub(super) fn encode_part(out: &mut Output, sink: Length, part: BodyPart) {
     match part {
         BodyPart::Data(bytes) if bytes.is_empty() => {}
+        // What nothing frames would be the next message to its reader.
+        BodyPart::Data(_) if sink == Length::None => debug_assert!(false, "a body that the head does not tell of"),
         BodyPart::Data(bytes) if sink == Length::Chunked => {
             encode::chunk_start(&mut out.tail, bytes.len());
             out.push(bytes);

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::fault::Fault;
 use super::forward::Backend;
+use super::grpc;
 use super::relay::Http1Client;
 use super::request::Exchange;
 use crate::http::h1::{Length, encode};
@@ -23,22 +24,29 @@ pub(super) struct Reply {
     pub(super) content_type: &'static str,
     pub(super) location: Option<Vec<u8>>,
     pub(super) body: Bytes,
+    pub(super) grpc: Option<grpc::Status>,
 }
 
 impl Reply {
     pub(super) fn text(status: u16, body: Bytes) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", location: None, body }
+        Self { status, content_type: "text/plain; charset=utf-8", location: None, body, grpc: None }
     }
 
     pub(super) fn redirect(status: u16, location: Vec<u8>) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", location: Some(location), body: Bytes::new() }
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            location: Some(location),
+            body: Bytes::new(),
+            grpc: None,
+        }
     }
 
     /// What a fault is answered with; notes it for the record. `None`: nobody is there to answer.
     pub(super) fn of_fault(fault: Fault, exchange: &mut Exchange) -> Option<Self> {
         let reply = Self::explained(fault.status(), &fault.detail, exchange);
         exchange.outcome.action = Action::Fault;
-        exchange.outcome.status = fault.status();
+        exchange.outcome.status = if fault.is_unanswerable() { fault.status() } else { reply.status };
         let is_unanswerable = fault.is_unanswerable();
         exchange.outcome.fault = Some(fault);
         (!is_unanswerable).then_some(reply)
@@ -52,17 +60,15 @@ impl Reply {
             Disruption::Deny { status } => {
                 // A rule may say 200 or nonsense; a block is an error to its reader.
                 let status = if (400..600).contains(status) { *status } else { 403 };
-                exchange.outcome.status = status;
-                Some(Self::explained(status, "This request was stopped by a security rule of the gateway.", exchange))
+                Some(Self::blocked(status, exchange))
             }
             Disruption::Redirect { status, location } => {
-                exchange.outcome.status = *status;
                 let is_clean = location.iter().all(|byte| byte.is_ascii_graphic());
-                Some(if is_clean {
-                    Self::redirect(*status, location.clone())
-                } else {
-                    Self::explained(403, "This request was stopped by a security rule of the gateway.", exchange)
-                })
+                if is_clean && !grpc::is_request(&exchange.head) {
+                    exchange.outcome.status = *status;
+                    return Some(Self::redirect(*status, location.clone()));
+                }
+                Some(Self::blocked(403, exchange))
             }
             Disruption::Drop => {
                 exchange.outcome.status = 0;
@@ -71,7 +77,22 @@ impl Reply {
         }
     }
 
+    fn blocked(status: u16, exchange: &mut Exchange) -> Self {
+        let detail = "This request was stopped by a security rule of the gateway.";
+        let mut reply = Self::explained(status, detail, exchange);
+        if let Some(status) = &mut reply.grpc {
+            status.code = grpc::PERMISSION_DENIED;
+        }
+        exchange.outcome.status = reply.status;
+        reply
+    }
+
     fn explained(status: u16, detail: &str, exchange: &Exchange) -> Self {
+        if grpc::is_request(&exchange.head) {
+            let status = grpc::Status::of(status, detail);
+            let content_type = "application/grpc";
+            return Self { status: 200, content_type, location: None, body: Bytes::new(), grpc: Some(status) };
+        }
         let title = String::from_utf8_lossy(encode::standard_reason(status));
         let id = exchange.id.as_str();
         if wants_html(&exchange.head) {
@@ -82,20 +103,27 @@ impl Reply {
                  <h1>{status} {title}</h1>\n<p>{}</p>\n<p>Request id: <code>{id}</code></p>\n</html>\n",
                 escape_html(detail)
             );
-            return Self { status, content_type: "text/html; charset=utf-8", location: None, body: body.into() };
+            return Self {
+                body: body.into(),
+                content_type: "text/html; charset=utf-8",
+                ..Self::text(status, Bytes::new())
+            };
         }
         let problem = serde_json::json!({
             "type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": id,
         });
         let body = format!("{problem}\n");
-        Self { status, content_type: "application/problem+json", location: None, body: body.into() }
+        Self { content_type: "application/problem+json", ..Self::text(status, body.into()) }
     }
 
     /// The header fields that every answer of ours has.
     pub(super) fn fields(&self, exchange: &Exchange, mut put: impl FnMut(&[u8], &[u8])) {
         with_date(exchange, |date| put(b"date", date));
-        if !self.body.is_empty() {
+        if !self.body.is_empty() || self.grpc.is_some() {
             put(b"content-type", self.content_type.as_bytes());
+        }
+        if let Some(status) = &self.grpc {
+            status.fields(&mut put);
         }
         if let Some(location) = &self.location {
             put(b"location", location);

@@ -21,7 +21,7 @@ use super::reply::Reply;
 use super::wire::Timer;
 use super::{Snapshot, Worker};
 use crate::config::model::{Policy, Route, RouteAction, Site};
-use crate::http::{Known, RequestHead, path_of, split_host_port};
+use crate::http::{Known, RequestHead, Version, path_of, split_host_port};
 use crate::route::{RedirectParts, redirect_location};
 use crate::runtime::clock;
 use crate::telemetry::Action;
@@ -112,7 +112,7 @@ async fn steps(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answe
     if let Verdict::Deny(interruption) = exchange.inspect_request_head()? {
         return Ok(Answer::Denied(interruption));
     }
-    client.accept_body(exchange).await?;
+    client.accept_body()?;
     let held = exchange.hold_request_body(client).await?;
     if let Verdict::Deny(interruption) = exchange.finish_request_body()? {
         return Ok(Answer::Denied(interruption));
@@ -170,6 +170,12 @@ impl Exchange {
         self.is_open = true;
     }
 
+    /// Between two streams: lets go of what belongs to the last one, above all the backend's bytes.
+    pub(super) fn rest(&mut self) {
+        self.outcome = Outcome::default();
+        self.head.clear();
+    }
+
     /// Finds site and route. The policy must be known before phase 1; the route is *taken* only after inspection.
     fn locate(&mut self) -> Result<(), Fault> {
         let listener = self.snapshot.listener(self.client.listener);
@@ -181,12 +187,29 @@ impl Exchange {
         let (host, _) = split_host_port(self.head.authority());
         let router = &self.snapshot.router;
         self.place.site = router.find_site_index(self.client.listener, host);
+        if self.is_misdirected(host) {
+            let detail = "this connection was made for another host name; ask for this one on a connection of its own";
+            return Err(Fault::new(FaultKind::Misdirected, detail));
+        }
         let Some(site) = self.site() else {
             return Err(Fault::new(FaultKind::NoSite, "no site of this listener has this host name"));
         };
         self.place.route = router.find_route_index(site, path_of(self.head.path_and_query()));
         self.inspection = Inspection::begin(self).map(Box::new);
         Ok(())
+    }
+
+    /// Does a client use this HTTP/2 connection for a host that it was not made for (RFC 9110 section 15.5.20)? It may
+    /// do so where certificate and address are the same; where the host has another certificate here, or no site, it
+    /// is to try again on a connection of its own.
+    fn is_misdirected(&self, host: &[u8]) -> bool {
+        let sni = self.client.sni();
+        if self.head.version != Version::Http2 || sni.is_empty() || sni.as_bytes().eq_ignore_ascii_case(host) {
+            return false;
+        }
+        let tls = self.snapshot.listeners.get(self.client.listener).and_then(Option::as_ref);
+        let has_another = tls.is_some_and(|tls| !tls.is_one_certificate(sni, host));
+        self.place.site.is_none() || has_another
     }
 
     pub(super) fn site(&self) -> Option<&Site> {

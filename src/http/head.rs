@@ -106,6 +106,14 @@ impl Fields {
         self.first(known).map(|value| self.bytes.slice_ref(value)).unwrap_or_default()
     }
 
+    /// A value of these lines, sharing their bytes; a copy of any other.
+    #[must_use]
+    pub fn share(&self, value: &[u8]) -> Bytes {
+        let range = self.bytes.as_ptr_range();
+        let is_ours = range.contains(&value.as_ptr()) && value.as_ptr_range().end <= range.end;
+        if is_ours { self.bytes.slice_ref(value) } else { Bytes::copy_from_slice(value) }
+    }
+
     /// Bytes of the text that the lines are part of.
     #[must_use]
     pub fn bytes_len(&self) -> usize {

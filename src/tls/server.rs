@@ -29,6 +29,7 @@ pub struct ServerTls {
     pub certificates: Vec<Leaf>,
     /// Certificates about to expire.
     pub warnings: Diagnostics,
+    names: Arc<Certificates>,
 }
 
 impl ServerTls {
@@ -39,8 +40,9 @@ impl ServerTls {
         let policy = read_policy(&settings.client_certificate, place, &mut diagnostics);
         let config = match (certificates, policy) {
             (Some((certificates, leaves)), Some(policy)) if !diagnostics.has_errors() => {
-                match build_config(settings, http2, tickets, Arc::new(certificates), policy) {
-                    Ok(config) => Some((config, leaves)),
+                let names = Arc::new(certificates);
+                match build_config(settings, http2, tickets, Arc::clone(&names), policy) {
+                    Ok(config) => Some((config, leaves, names)),
                     Err(error) => {
                         diagnostics.push(error.into_diagnostic(place));
                         None
@@ -50,9 +52,19 @@ impl ServerTls {
             _ => None,
         };
         match config {
-            Some((config, certificates)) => Ok(Self { config: Arc::new(config), certificates, warnings: diagnostics }),
+            Some((config, certificates, names)) => {
+                Ok(Self { config: Arc::new(config), certificates, warnings: diagnostics, names })
+            }
             None => Err(diagnostics),
         }
+    }
+
+    /// Is the certificate shown to whoever asks for `sni` also right for `host`? One that no certificate names has none
+    /// of its own to insist on.
+    pub fn is_one_certificate(&self, sni: &str, host: &[u8]) -> bool {
+        let Some(own) = std::str::from_utf8(host).ok().and_then(|host| self.names.named(host)) else { return true };
+        let shown = self.names.named(sni).unwrap_or(&self.names.default);
+        own.iter().any(|key| shown.iter().any(|other| Arc::ptr_eq(key, other)))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::backend::{self, recorder};
 use crate::client::{Fed, Raw, collect, connect, http1, http2, next_data, request};
-use crate::lab::{EDGE, Gateway, Lab, PATIENCE, spawn, wait_for};
+use crate::lab::{EDGE, Gateway, Lab, PATIENCE, is_slow, spawn, wait_for};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: edge.example\r\n\r\n";
 
@@ -168,7 +168,7 @@ async fn events(origin: Instant) -> http::Response<Fed> {
     http::Response::builder().header("content-type", "text/event-stream").body(body).expect("a response")
 }
 
-const EVENTS: usize = 50;
+const EVENTS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_arrives_when_it_is_sent() {
@@ -202,9 +202,14 @@ async fn an_event_arrives_when_it_is_sent() {
             delays.push(origin.elapsed().as_micros().saturating_sub(sent));
         }
         delays.sort_unstable();
-        let (median, worst) = (delays[delays.len() / 2], delays[delays.len() - 1]);
-        eprintln!("events in HTTP/{version}: {} chunks, median {median} µs, worst {worst} µs", delays.len());
-        assert!(median < 50_000, "median {median} µs");
+        let at = |percent: usize| delays[(delays.len() * percent).div_ceil(100).max(1) - 1];
+        let (median, late, worst) = (at(50), at(99), delays[delays.len() - 1]);
+        let count = delays.len();
+        eprintln!("events in HTTP/{version}: {count}, median {median} µs, 99th percentile {late} µs, worst {worst} µs");
+        // Backend and client are in this process and the machine may be busy: what the median allows is the gateway's,
+        // the 99th percentile is the scheduler's as well and binds only where the machine is known to be quiet.
+        assert!(median < 5_000, "median {median} µs");
+        assert!(late < if is_slow() { 5_000 } else { 250_000 }, "99th percentile {late} µs");
     }
     gateway.assert_sound();
 }
