@@ -148,7 +148,8 @@ fn route(configuration: &Configuration, route: &Route, policy: &str) -> Node {
 
 fn pool(pool: &Pool) -> Node {
     let backends = list(&pool.backends, |backend| {
-        let host = if backend.host.contains(':') { format!("[{}]", backend.host) } else { backend.host.clone() };
+        let is_bare = backend.host.contains(':') && !backend.host.starts_with('[');
+        let host = if is_bare { format!("[{}]", backend.host) } else { backend.host.clone() };
         map([("address", text(format!("{host}:{}", backend.port))), ("weight", plain(backend.weight))])
     });
     let balance = if pool.balance == Balance::RoundRobin { "round_robin" } else { "least_request" };
