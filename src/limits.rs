@@ -82,6 +82,9 @@ pub const REGEX_CACHE_SLOTS: usize = 4096;
 /// engine counts and logs (MSC_PCRE_LIMITS_EXCEEDED).
 pub const REGEX_BACKTRACK_STEPS: u64 = 500_000;
 
+/// Match limit that ModSecurity 2 gives PCRE unless SecPcreMatchLimit says otherwise; only for comparisons with it.
+pub const MODSECURITY_2_MATCH_LIMIT: u64 = 1_500;
+
 /// Alternatives that the backtracker keeps open at once, 24 bytes each; exhaustion counts as that of steps.
 pub const REGEX_BACKTRACK_STACK: usize = 256 * 1024;
 

@@ -212,6 +212,16 @@ impl Node {
         }
     }
 
+    /// Is there a loop whose rounds may consume nothing?
+    pub(crate) fn has_idle_rounds(&self) -> bool {
+        match self {
+            Self::Repeat { node, max, .. } => (*max != Some(1) && node.first().1) || node.has_idle_rounds(),
+            Self::Capture { node, .. } | Self::Atomic(node) | Self::Look { node, .. } => node.has_idle_rounds(),
+            Self::Concat(nodes) | Self::Alternate(nodes) => nodes.iter().any(Self::has_idle_rounds),
+            _ => false,
+        }
+    }
+
     /// The bytes a match can begin with, and whether it may consume nothing.
     pub(crate) fn first(&self) -> (ByteSet, bool) {
         match self {

@@ -8,13 +8,14 @@
 
 use super::LimitExceeded;
 use super::ast::{Assertion, ByteSet, Greed, Node};
+use super::match_limit::Early;
 use crate::limits::REGEX_BACKTRACK_STACK;
 
 /// Positions of groups: start and end alternate, from group 0.
 pub(crate) type Slots = [Option<usize>];
 
 #[derive(Debug, Clone)]
-enum Instruction {
+pub(super) enum Instruction {
     Match,
     Byte(u8),
     Set(Box<ByteSet>),
@@ -32,7 +33,12 @@ enum Instruction {
         min: u32,
         max: u32,
         greed: Greed,
+        /// Give back only to where one of these follows, because nothing else can go on.
+        until: Option<Box<ByteSet>>,
+        early: Option<EarlyFailure>,
     },
+    /// Where PCRE's compiled code counts towards its match limit.
+    Count,
     LoopStart(usize),
     /// At the head of each round: another one (the next instruction), or on to `exit`.
     Loop {
@@ -58,26 +64,34 @@ enum Instruction {
     },
 }
 
+/// A loop that need not be tried from within what it went over before: whatever follows it has failed from there on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EarlyFailure {
+    /// In [`Memory::gone_over`].
+    pub(super) slot: usize,
+    /// Everything before counts too.
+    pub(super) is_prefix: bool,
+}
+
 /// A compiled pattern.
 #[derive(Debug, Clone)]
 pub(crate) struct Backtracker {
-    code: Vec<Instruction>,
+    pub(super) code: Vec<Instruction>,
     counters: usize,
     slots: usize,
     /// Bytes a match can begin with; none when it may consume nothing.
     first: Option<ByteSet>,
     is_anchored: bool,
-    /// As [`Backtracker::compile_like_pcre`] bounds it.
-    pcre: Option<Pcre>,
+    pub(super) match_limit: Option<MatchLimit>,
 }
 
-/// What PCRE does beside matching that decides whether it reaches its match limit.
+/// How [`super::match_limit`] bounds a search.
 #[derive(Debug, Clone)]
-struct Pcre {
-    /// Calls of its matching function from one start.
-    limit: u64,
+pub(super) struct MatchLimit {
+    /// What may be counted from one start.
+    pub(super) counts: u64,
     /// The last literal byte that every match has: where it does not follow, PCRE does not try.
-    required: Option<ByteSet>,
+    pub(super) required: Option<ByteSet>,
 }
 
 /// What a search needs while it runs; kept by the caller.
@@ -86,6 +100,8 @@ pub(crate) struct Memory {
     stack: Vec<Frame>,
     counters: Vec<Counter>,
     slots: Vec<Option<usize>>,
+    /// What loops with an early failure went over in this search.
+    gone_over: Vec<Option<(usize, usize)>>,
 }
 
 impl Memory {
@@ -144,7 +160,10 @@ enum Frame {
 
 impl Backtracker {
     pub(crate) fn compile(node: &Node, groups: usize) -> Self {
-        let mut compiler = Compiler { code: Vec::new(), counters: 0 };
+        Self::build(node, groups, Compiler { is_counting: false, ..Compiler::default() })
+    }
+
+    pub(super) fn build(node: &Node, groups: usize, mut compiler: Compiler) -> Self {
         compiler.code.push(Instruction::Save(0));
         compiler.node(node);
         compiler.code.push(Instruction::Save(1));
@@ -156,41 +175,7 @@ impl Backtracker {
             slots: groups * 2,
             first: (!is_nullable).then_some(first),
             is_anchored: begins_at_start(node),
-            pcre: None,
-        }
-    }
-
-    /// One that gives up where PCRE 2 would with this match limit, nearly: it counts what PCRE's interpreter counts,
-    /// after the two optimisations that matter for it, repetitions made possessive and required bytes.
-    pub(crate) fn compile_like_pcre(node: &Node, groups: usize, limit: u64) -> Self {
-        let mut own = Self::compile(node, groups);
-        for at in 0..own.code.len() {
-            let Some(Instruction::SetLoop { set, .. }) = own.code.get(at) else { continue };
-            if own.cannot_follow(set, at + 1, FOLLOW_DEPTH)
-                && let Some(Instruction::SetLoop { greed, .. }) = own.code.get_mut(at)
-            {
-                *greed = Greed::Possessive;
-            }
-        }
-        own.pcre = Some(Pcre { limit, required: required(node) });
-        own
-    }
-
-    /// Can nothing in the set be what the code from here begins with?
-    fn cannot_follow(&self, set: &ByteSet, at: usize, depth: u32) -> bool {
-        let Some(depth) = depth.checked_sub(1) else { return false };
-        let follows = |at| self.cannot_follow(set, at, depth);
-        match self.code.get(at) {
-            Some(Instruction::Byte(byte)) => !set.contains(*byte),
-            Some(Instruction::Set(next)) => set.is_disjoint(next),
-            Some(Instruction::SetLoop { set: next, min, .. }) => set.is_disjoint(next) && (*min > 0 || follows(at + 1)),
-            Some(Instruction::Split { first, second }) => follows(*first) && follows(*second),
-            Some(Instruction::Jump(to)) if *to > at => follows(*to),
-            Some(Instruction::Save(_) | Instruction::LoopStart(_)) => follows(at + 1),
-            Some(Instruction::Loop { min, exit, .. }) => follows(at + 1) && (*min > 0 || follows(*exit)),
-            Some(Instruction::Match) => at + 1 == self.code.len(),
-            Some(Instruction::Assert(Assertion::End)) => true,
-            _ => false,
+            match_limit: None,
         }
     }
 
@@ -208,8 +193,9 @@ impl Backtracker {
         from: usize,
         max_steps: u64,
     ) -> Result<bool, LimitExceeded> {
-        let max_calls = self.pcre.as_ref().map_or(u64::MAX, |pcre| pcre.limit);
-        let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, calls: 0, search_start };
+        memory.gone_over.clear();
+        let max_counts = self.match_limit.as_ref().map_or(u64::MAX, |limit| limit.counts);
+        let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, counts: 0, search_start };
         let mut start = from;
         while start <= haystack.len() {
             if let Some(first) = &self.first {
@@ -222,12 +208,14 @@ impl Backtracker {
             if self.is_anchored && start > 0 {
                 return Ok(false);
             }
-            if let Some(required) = self.pcre.as_ref().and_then(|pcre| pcre.required)
-                && !haystack.get(start..).unwrap_or_default().iter().any(|byte| required.contains(*byte))
+            if self
+                .match_limit
+                .as_ref()
+                .is_some_and(|limit| !limit.may_match(haystack.get(start..).unwrap_or_default()))
             {
                 return Ok(false);
             }
-            machine.calls = max_calls;
+            machine.counts = max_counts;
             machine.memory.stack.clear();
             machine.memory.slots.clear();
             machine.memory.slots.resize(self.slots, None);
@@ -253,27 +241,13 @@ fn begins_at_start(node: &Node) -> bool {
     }
 }
 
-/// Instructions looked at to see what may follow a repetition.
-const FOLLOW_DEPTH: u32 = 64;
-
-/// The last literal byte, in either case, that every match has.
-fn required(node: &Node) -> Option<ByteSet> {
-    match node {
-        Node::Set(set) => (set.len() == 1 || ByteSet::of(set.iter().next()?).case_folded() == *set).then_some(*set),
-        Node::Capture { node, .. } | Node::Atomic(node) => required(node),
-        Node::Concat(nodes) => nodes.iter().rev().find_map(required),
-        Node::Repeat { node, min, .. } if *min > 0 => required(node),
-        Node::Alternate(nodes) => {
-            let first = required(nodes.first()?)?;
-            nodes.iter().all(|node| required(node) == Some(first)).then_some(first)
-        }
-        _ => None,
-    }
-}
-
-struct Compiler {
-    code: Vec<Instruction>,
-    counters: usize,
+#[derive(Debug, Default)]
+pub(super) struct Compiler {
+    pub(super) code: Vec<Instruction>,
+    pub(super) counters: usize,
+    pub(super) early: Early,
+    /// For [`super::match_limit`].
+    pub(super) is_counting: bool,
 }
 
 impl Compiler {
@@ -289,9 +263,12 @@ impl Compiler {
         }
     }
 
-    fn node(&mut self, node: &Node) {
+    pub(super) fn node(&mut self, node: &Node) {
         match node {
             Node::Empty => {}
+            Node::Set(_) if self.is_counting && self.early.passes_one() => {}
+            Node::Look { .. } | Node::BackReference { .. } | Node::Atomic(_)
+                if self.is_counting && self.early.ends() => {}
             Node::Set(set) if set.len() == 1 => self.code.extend(set.iter().map(Instruction::Byte)),
             Node::Set(set) => self.code.push(Instruction::Set(Box::new(*set))),
             Node::Assert(assertion) => self.code.push(Instruction::Assert(*assertion)),
@@ -300,6 +277,10 @@ impl Compiler {
                 self.code.push(Instruction::Save(slot));
                 self.node(node);
                 self.code.push(Instruction::Save(slot + 1));
+            }
+            Node::Concat(nodes) if self.is_counting => self.concat_counting(nodes),
+            Node::Repeat { node, min, max, greed } if self.is_counting => {
+                self.repeat_counting(node, (*min, *max), *greed, None);
             }
             Node::Concat(nodes) => nodes.iter().for_each(|node| self.node(node)),
             Node::Alternate(nodes) => self.alternate(nodes),
@@ -314,7 +295,9 @@ impl Compiler {
 
     fn alternate(&mut self, nodes: &[Node]) {
         let mut ends = Vec::with_capacity(nodes.len());
+        let mut group = self.early.group();
         for (position, node) in nodes.iter().enumerate() {
+            group.branch(&mut self.early);
             if position + 1 == nodes.len() {
                 self.node(node);
                 break;
@@ -325,6 +308,7 @@ impl Compiler {
             let second = self.code.len();
             self.set(split, Instruction::Split { first: split + 1, second });
         }
+        group.end(&mut self.early);
         let end = self.code.len();
         for jump in ends {
             self.set(jump, Instruction::Jump(end));
@@ -334,7 +318,7 @@ impl Compiler {
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) {
         let max = max.unwrap_or(u32::MAX);
         if let Node::Set(set) = node {
-            self.code.push(Instruction::SetLoop { set: Box::new(*set), min, max, greed });
+            self.code.push(Instruction::SetLoop { set: Box::new(*set), min, max, greed, until: None, early: None });
         } else if greed == Greed::Possessive {
             self.atomic(|compiler| compiler.counted(node, min, max, false));
         } else {
@@ -343,17 +327,21 @@ impl Compiler {
     }
 
     fn counted(&mut self, node: &Node, min: u32, max: u32, is_lazy: bool) {
+        self.rounds(min, max, is_lazy, |compiler| compiler.node(node));
+    }
+
+    pub(super) fn rounds(&mut self, min: u32, max: u32, is_lazy: bool, inside: impl FnOnce(&mut Self)) {
         let counter = self.counters;
         self.counters += 1;
         self.code.push(Instruction::LoopStart(counter));
         let head = self.reserve();
-        self.node(node);
+        inside(self);
         self.code.push(Instruction::Jump(head));
         let exit = self.code.len();
         self.set(head, Instruction::Loop { counter, min, max, is_lazy, exit });
     }
 
-    fn atomic(&mut self, inside: impl FnOnce(&mut Self)) {
+    pub(super) fn atomic(&mut self, inside: impl FnOnce(&mut Self)) {
         let head = self.reserve();
         inside(self);
         self.code.push(Instruction::Match);
@@ -384,8 +372,8 @@ struct Machine<'s> {
     haystack: &'s [u8],
     memory: &'s mut Memory,
     steps: u64,
-    /// Calls that PCRE's matching function has left at this start.
-    calls: u64,
+    /// What [`Instruction::Count`] may still count from this start.
+    counts: u64,
     search_start: usize,
 }
 
@@ -418,9 +406,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// What PCRE counts: an attempt to match the rest of the pattern that it may come back from.
-    fn call(&mut self) -> Result<(), LimitExceeded> {
-        self.calls = self.calls.checked_sub(1).ok_or(LimitExceeded)?;
+    fn count(&mut self) -> Result<(), LimitExceeded> {
+        self.counts = self.counts.checked_sub(1).ok_or(LimitExceeded)?;
         Ok(())
     }
 
@@ -443,9 +430,6 @@ impl Machine<'_> {
             Instruction::Assert(assertion) if self.holds(*assertion, position) => Step::Go(at + 1, position),
             Instruction::Assert(_) => Step::Fail,
             Instruction::Save(slot) => {
-                if slot % 2 == 0 {
-                    self.call()?;
-                }
                 if let Some(place) = self.memory.slots.get_mut(*slot) {
                     let value = place.replace(position);
                     self.push(Frame::RestoreSlot { slot: *slot, value })?;
@@ -453,13 +437,21 @@ impl Machine<'_> {
                 Step::Go(at + 1, position)
             }
             Instruction::Split { first, second } => {
-                self.call()?;
                 self.push(Frame::Retry { at: *second, position })?;
                 Step::Go(*first, position)
             }
             Instruction::Jump(to) => Step::Go(*to, position),
-            Instruction::SetLoop { set, min, max, greed } => {
-                return self.set_loop(at, position, set, (*min, *max), *greed);
+            Instruction::Count => {
+                self.count()?;
+                Step::Go(at + 1, position)
+            }
+            Instruction::SetLoop { set, min, max, greed, until, early } => {
+                if let Some(early) = early
+                    && self.goes_over_again(*early, position)
+                {
+                    return Ok(Step::Fail);
+                }
+                return self.set_loop(at, position, set, (*min, *max), *greed, until.as_deref());
             }
             Instruction::LoopStart(counter) => {
                 self.set_counter(*counter, Counter::default())?;
@@ -493,6 +485,7 @@ impl Machine<'_> {
         set: &ByteSet,
         (min, max): (u32, u32),
         greed: Greed,
+        until: Option<&ByteSet>,
     ) -> Result<Step, LimitExceeded> {
         let rest = self.haystack.get(position..).unwrap_or_default();
         let rounds = rest.iter().take(max as usize).take_while(|byte| set.contains(**byte)).count();
@@ -501,23 +494,51 @@ impl Machine<'_> {
             return Ok(Step::Fail);
         }
         let (least, most) = (position + min as usize, position + rounds);
+        self.goes_over(at, if greed == Greed::Lazy { least } else { most });
         Ok(match greed {
             Greed::Possessive => Step::Go(at + 1, most),
             Greed::Greedy => {
+                let Some(most) = self.last_place(until, least, most) else { return Ok(Step::Fail) };
                 if most > least {
-                    self.call()?;
                     self.push(Frame::GiveBack { at: at + 1, least, position: most })?;
                 }
                 Step::Go(at + 1, most)
             }
             Greed::Lazy => {
-                self.call()?;
                 if most > least {
                     self.push(Frame::TakeMore { at: at + 1, position: least, most })?;
                 }
                 Step::Go(at + 1, least)
             }
         })
+    }
+
+    /// Has the loop gone over this position before?
+    fn goes_over_again(&mut self, early: EarlyFailure, position: usize) -> bool {
+        let slots = &mut self.memory.gone_over;
+        if slots.len() <= early.slot {
+            slots.resize(early.slot + 1, None);
+        }
+        let Some(slot) = slots.get_mut(early.slot) else { return false };
+        let again = slot.is_some_and(|(start, end)| position <= end && (early.is_prefix || position >= start));
+        if !again && !early.is_prefix {
+            *slot = Some((position, position));
+        }
+        again
+    }
+
+    /// Notes how far the loop at this instruction has come.
+    fn goes_over(&mut self, at: usize, to: usize) {
+        let Some(Instruction::SetLoop { early: Some(early), .. }) = self.code.get(at) else { return };
+        if let Some(slot) = self.memory.gone_over.get_mut(early.slot) {
+            *slot = Some((slot.map_or(0, |(start, _)| start), to));
+        }
+    }
+
+    /// The last position of these at which a greedy loop may end.
+    fn last_place(&self, until: Option<&ByteSet>, least: usize, most: usize) -> Option<usize> {
+        let Some(until) = until else { return Some(most) };
+        (least..=most).rev().find(|at| self.haystack.get(*at).is_some_and(|byte| until.contains(*byte)))
     }
 
     fn set_counter(&mut self, counter: usize, value: Counter) -> Result<(), LimitExceeded> {
@@ -550,7 +571,6 @@ impl Machine<'_> {
         if state.rounds >= max {
             return Ok(Step::Go(exit, position));
         }
-        self.call()?;
         if is_lazy {
             self.push(Frame::Round { at, position })?;
             return Ok(Step::Go(exit, position));
@@ -568,7 +588,6 @@ impl Machine<'_> {
         let base = self.memory.stack.len();
         for (back, code) in alternatives {
             let Some(start) = position.checked_sub(*back) else { continue };
-            self.call()?;
             if self.run(*code, start)?.is_some() {
                 if is_negated {
                     // What it captured does not count.
@@ -614,16 +633,20 @@ impl Machine<'_> {
             match frame {
                 Frame::Retry { at, position } => return Ok(Some((at, position))),
                 Frame::GiveBack { at, least, position } => {
-                    let position = position - 1;
+                    let code = self.code;
+                    let until = match at.checked_sub(1).and_then(|at| code.get(at)) {
+                        Some(Instruction::SetLoop { until, .. }) => until.as_deref(),
+                        _ => None,
+                    };
+                    let Some(position) = self.last_place(until, least, position - 1) else { continue };
                     if position > least {
-                        self.call()?;
                         self.memory.stack.push(Frame::GiveBack { at, least, position });
                     }
                     return Ok(Some((at, position)));
                 }
                 Frame::TakeMore { at, position, most } => {
-                    self.call()?;
                     let position = position + 1;
+                    self.goes_over(at.wrapping_sub(1), position);
                     if position < most {
                         self.memory.stack.push(Frame::TakeMore { at, position, most });
                     }

@@ -15,6 +15,7 @@ mod ast;
 mod backtrack;
 mod cache;
 mod lower;
+mod match_limit;
 mod parser;
 
 use std::fmt;
@@ -181,9 +182,12 @@ struct Inner {
     group_names: Vec<Option<Box<str>>>,
     automaton: Option<meta::Regex>,
     backtracker: Option<Backtracker>,
+    /// Tells where groups are when the automaton may tell otherwise: it takes another way than PCRE through rounds of a
+    /// loop that consume nothing.
+    capturer: Option<Backtracker>,
     backtrack_steps: u64,
     /// Tells where PCRE gives up.
-    pcre: Option<Backtracker>,
+    match_limit: Option<Backtracker>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -196,12 +200,14 @@ impl Regex {
         let automaton = if options.is_reference { None } else { automaton(&lowered.hir) };
         let backtracker = (!lowered.is_exact || automaton.is_none())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
-        let pcre = options
-            .match_limit
-            .map(|limit| Backtracker::compile_like_pcre(&parsed.node, parsed.group_names.len(), limit));
+        let capturer = (automaton.is_some() && backtracker.is_none() && parsed.node.has_idle_rounds())
+            .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
+        let match_limit =
+            options.match_limit.map(|limit| match_limit::compile(&parsed.node, parsed.group_names.len(), limit));
         Ok(Self {
             inner: Arc::new(Inner {
-                pcre,
+                match_limit,
+                capturer,
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 pattern: pattern.into(),
                 hir: lowered.hir,
@@ -216,8 +222,8 @@ impl Regex {
     /// Does it match anywhere?
     pub fn is_match(&self, cache: &mut RegexCache, haystack: &[u8]) -> Result<bool, LimitExceeded> {
         let inner = &*self.inner;
-        if let Some(pcre) = &inner.pcre {
-            pcre.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
+        if let Some(limited) = &inner.match_limit {
+            limited.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
         }
         let Some(automaton) = &inner.automaton else {
             return self.backtrack(cache, haystack, 0, 0);
@@ -266,7 +272,18 @@ impl Regex {
                 let groups = automaton.group_info().group_len(PatternID::ZERO) * 2;
                 let groups = groups.min(captures.slots.len());
                 let slots = captures.slots.get_mut(..groups).unwrap_or_default();
-                return Ok(automaton.search_slots_with(searched, &input, slots).is_some());
+                let is_match = automaton.search_slots_with(searched, &input, slots).is_some();
+                if is_match && let Some(capturer) = &inner.capturer {
+                    let from = captures.span(0).map_or(start, |(start, _)| start);
+                    let steps = inner.backtrack_steps;
+                    // Out of steps, the automaton's groups are good enough: the match stands.
+                    if capturer.search(&mut cache.memory, haystack, start, from, steps) == Ok(true) {
+                        for (slot, found) in captures.slots.iter_mut().zip(cache.memory.slots()) {
+                            *slot = found.and_then(NonMaxUsize::new);
+                        }
+                    }
+                }
+                return Ok(is_match);
             }
             match automaton.search_with(searched, &input) {
                 None => return Ok(false),
@@ -304,6 +321,12 @@ impl Regex {
     #[must_use]
     pub fn uses_backtracker(&self) -> bool {
         self.inner.backtracker.is_some()
+    }
+
+    /// Is there no text that it could match? (A `false` says nothing.)
+    #[must_use]
+    pub fn matches_nothing(&self) -> bool {
+        self.inner.hir.properties().minimum_len().is_none()
     }
 
     /// What every match must satisfy, for prefilters: the pattern itself, or when [`Regex::uses_backtracker`] a
