@@ -29,6 +29,7 @@ mod plan;
 mod prefilter;
 mod program;
 pub mod regex;
+mod remarks;
 mod request;
 mod request_body;
 mod response;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::body::json::Naming;
 use super::operator::{BlockList, GeoDatabase};
+use crate::limits;
 
 /// Switches and bounds of compilation and evaluation.
 #[derive(Debug, Clone)]
@@ -20,10 +21,18 @@ pub struct EngineOptions {
     /// How names of JSON leaves are spelled.
     pub json_names: Naming,
     /// `@pm` and `@pmFromFile` find every phrase, also those that ModSecurity misses because of how it builds its
-    /// automaton. Off, they match what ModSecurity matches.
+    /// automaton: whoever knows the phrases could hide one behind the beginning of another. Off, they match what
+    /// ModSecurity matches.
     pub complete_phrases: bool,
+    /// `@detectXSS` takes every attribute that begins with `on` for an event, as the older libinjection inside
+    /// ModSecurity 2.9.7 does; off, the events that exist.
+    pub any_event: bool,
+    /// Without SecUnicodeMapFile `urlDecodeUni` folds codes as US-ASCII does (code page 20127), which every recommended
+    /// configuration asks for. Off, it takes their low byte.
+    pub unicode_map: bool,
     /// Give up on a pattern where ModSecurity does whose PCRE has this match limit (1,500 unless set), and say so in a log
-    /// line as it does. For comparisons with its answers: without it every pattern gets its answer.
+    /// line as it does. For comparisons with its answers: without it every pattern gets its answer. Needs
+    /// [`EngineOptions::prefilter`] off, because ModSecurity gives up also on values that cannot match.
     pub match_limit: Option<u64>,
     /// Database of `@geoLookup` (SecGeoLookupDb), opened by whoever loads the rules.
     pub geo: Option<Arc<dyn GeoDatabase>>,
@@ -36,6 +45,19 @@ impl EngineOptions {
     pub fn reference() -> Self {
         Self { prefilter: false, transformation_cache: false, share_operators: false, ..Self::default() }
     }
+
+    /// The peculiarities of ModSecurity 2.9.7 too that portcullis does not copy otherwise: limits, gaps and older tables. For
+    /// comparing answers with it, not for traffic. `docs/modsecurity-differences.md` names them.
+    pub fn modsecurity_2() -> Self {
+        Self {
+            prefilter: false,
+            complete_phrases: false,
+            any_event: true,
+            unicode_map: false,
+            match_limit: Some(limits::MODSECURITY_2_MATCH_LIMIT),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for EngineOptions {
@@ -46,7 +68,9 @@ impl Default for EngineOptions {
             share_operators: true,
             trace: false,
             json_names: Naming::default(),
-            complete_phrases: false,
+            complete_phrases: true,
+            any_event: false,
+            unicode_map: true,
             match_limit: None,
             geo: None,
             block_list: None,

@@ -345,7 +345,8 @@ impl Transaction {
         });
         let exhausted = self.exhausted_rules.iter().filter_map(|index| program.rule(*index)).map(|rule| {
             let head = program.head(rule);
-            let (id, file, number) = (head.id.0, &head.file, head.line);
+            let (file, number) = (&head.file, rule.line);
+            let id = if rule.is_starter { head.id.0.to_string() } else { "-".to_owned() };
             let text = format!(
                 "Rule [id \"{id}\"][file \"{file}\"][line \"{number}\"] - Execution error - PCRE limits exceeded."
             );

@@ -166,6 +166,7 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
     let context = CompileContext {
         regex,
         complete_phrases: compiler.options.complete_phrases,
+        any_event: compiler.options.any_event,
         geo: compiler.options.geo.clone(),
         block_list: compiler.options.block_list.clone(),
         http_bl_key: compiler.http_bl_key.clone(),

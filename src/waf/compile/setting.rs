@@ -18,6 +18,9 @@ const DEFAULT_CODE_PAGE: u32 = 20127;
 /// Reads them all; the last of several wins.
 pub(super) fn compile(compiler: &mut Compiler<'_>, ruleset: &Ruleset) -> Settings {
     let mut settings = Settings::default();
+    if !compiler.options.unicode_map {
+        settings.transformations.unicode_map = None;
+    }
     let mut wants_audit = None;
     let mut mode = None;
     for directive in &ruleset.directives {

@@ -26,4 +26,4 @@ pub mod sqli;
 pub mod xss;
 
 pub use sqli::{Fingerprint, detect_sqli, may_be_sqli};
-pub use xss::{detect_xss, may_be_xss};
+pub use xss::{detect_xss, detect_xss_any_event, may_be_xss};

@@ -28,13 +28,31 @@ pub fn detect_xss(input: &[u8]) -> bool {
     may_be_xss(input) && detect_fully(input)
 }
 
+/// [`detect_xss`] as of libinjection 3.9, which ModSecurity 2.9.7 carries: every attribute whose name has five letters
+/// or more and begins with `on` is an event.
+#[must_use]
+pub fn detect_xss_any_event(input: &[u8]) -> bool {
+    may_be_xss(input) && detect(input, Events::Any)
+}
+
+/// Which attributes run scripts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Events {
+    Known,
+    Any,
+}
+
 /// [`detect_xss`] without the short cut, so that tests can compare the two.
 #[doc(hidden)]
 #[must_use]
 pub fn detect_fully(input: &[u8]) -> bool {
+    detect(input, Events::Known)
+}
+
+fn detect(input: &[u8], events: Events) -> bool {
     [Context::Data, Context::Tag, Context::Quoted(b'\''), Context::Quoted(b'"'), Context::Quoted(b'`')]
         .into_iter()
-        .any(|context| runs_script(input, context))
+        .any(|context| runs_script(input, context, events))
 }
 
 /// A cheap necessary condition of [`detect_xss`]: `false` means that it certainly says no.
@@ -53,7 +71,7 @@ pub fn may_be_xss(input: &[u8]) -> bool {
     })
 }
 
-fn runs_script(input: &[u8], context: Context) -> bool {
+fn runs_script(input: &[u8], context: Context, events: Events) -> bool {
     let mut attribute = Attribute::Harmless;
     for token in Tokenizer::new(input, context) {
         match token.kind {
@@ -65,7 +83,7 @@ fn runs_script(input: &[u8], context: Context) -> bool {
                     Attribute::Harmless => false,
                     Attribute::Banned => true,
                     Attribute::Address => is_banned_address(token.text),
-                    Attribute::Indirect => classify_attribute(&token) != Attribute::Harmless,
+                    Attribute::Indirect => classify_attribute(&token, events) != Attribute::Harmless,
                 };
                 if runs {
                     return true;
@@ -73,7 +91,8 @@ fn runs_script(input: &[u8], context: Context) -> bool {
             }
             _ => {}
         }
-        attribute = if token.kind == Kind::AttributeName { classify_attribute(&token) } else { Attribute::Harmless };
+        attribute =
+            if token.kind == Kind::AttributeName { classify_attribute(&token, events) } else { Attribute::Harmless };
     }
     false
 }
@@ -88,7 +107,7 @@ fn is_banned_tag(name: &[u8]) -> bool {
     without_nul(name, &mut buffer).is_some_and(|name| TAGS.contains(&name))
 }
 
-fn classify_attribute(token: &Token<'_>) -> Attribute {
+fn classify_attribute(token: &Token<'_>, events: Events) -> Attribute {
     let name = token.text;
     if name.len() < 2 {
         return Attribute::Harmless;
@@ -97,7 +116,7 @@ fn classify_attribute(token: &Token<'_>) -> Attribute {
         // The original compares as many bytes as the event's name has, even where the attribute's name is shorter.
         if let Some((start, event)) = token.onwards.split_at_checked(2)
             && start.eq_ignore_ascii_case(b"ON")
-            && events::is_start_of(event)
+            && (events == Events::Any || events::is_start_of(event))
         {
             return Attribute::Banned;
         }

@@ -16,8 +16,8 @@ pub(super) fn sqli(value: &[u8], evidence: &mut Evidence) -> bool {
 }
 
 /// The value's text ends at the first `NUL`, for TX.0 only.
-pub(super) fn xss(value: &[u8], evidence: Option<&mut Evidence>) -> bool {
-    let is_match = libinjection::detect_xss(value);
+pub(super) fn xss(value: &[u8], any_event: bool, evidence: Option<&mut Evidence>) -> bool {
+    let is_match = if any_event { libinjection::detect_xss_any_event(value) } else { libinjection::detect_xss(value) };
     if let (true, Some(evidence)) = (is_match, evidence) {
         let end = memchr::memchr(0, value).unwrap_or(value.len());
         evidence.captures.push(Some((0, end)));

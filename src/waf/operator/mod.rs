@@ -57,6 +57,8 @@ pub struct CompileContext<'a> {
     pub regex: RegexOptions,
     /// `@pm` finds every phrase, also those that ModSecurity misses.
     pub complete_phrases: bool,
+    /// `@detectXSS` takes every attribute that begins with `on` for an event.
+    pub any_event: bool,
     /// For `@geoLookup`; without it that matches nothing.
     pub geo: Option<Arc<dyn GeoDatabase>>,
     /// For `@rbl`; without it that matches nothing.
@@ -79,7 +81,8 @@ impl<'a> CompileContext<'a> {
             loader,
             from,
             regex: RegexOptions::default(),
-            complete_phrases: false,
+            complete_phrases: true,
+            any_event: false,
             geo: None,
             block_list: None,
             http_bl_key: None,
@@ -198,7 +201,10 @@ pub enum Operator {
     /// `@detectSQLi`
     DetectSqli,
     /// `@detectXSS`
-    DetectXss,
+    DetectXss {
+        /// As [`libinjection::detect_xss_any_event`](crate::waf::libinjection::detect_xss_any_event).
+        any_event: bool,
+    },
     /// `@geoLookup`
     GeoLookup(Option<Arc<dyn GeoDatabase>>),
     /// `@rbl`
@@ -267,7 +273,7 @@ impl Operator {
             "rx" => Ok(Self::Rx(pattern()?, context.regex)),
             "rxGlobal" => Ok(Self::RxGlobal(pattern()?, context.regex)),
             "detectSQLi" => Ok(Self::DetectSqli),
-            "detectXSS" => Ok(Self::DetectXss),
+            "detectXSS" => Ok(Self::DetectXss { any_event: context.any_event }),
             "geoLookup" => Ok(Self::GeoLookup(context.geo.clone())),
             "rbl" => {
                 required_argument(name, argument)?;
@@ -344,7 +350,7 @@ impl Operator {
                 });
             }
             Self::DetectSqli => detect::sqli(value, evidence),
-            Self::DetectXss => detect::xss(value, wanted),
+            Self::DetectXss { any_event } => detect::xss(value, *any_event, wanted),
             Self::GeoLookup(database) => {
                 evidence.geo = geo_lookup::lookup(database.as_deref(), value).map(Box::new);
                 evidence.geo.is_some()
@@ -402,7 +408,7 @@ impl Operator {
                 out.extend_from_slice(evidence.phrase.as_deref().unwrap_or_default());
                 out.push(b'\'');
             }
-            Self::DetectXss => out.extend_from_slice(b"detected XSS using libinjection."),
+            Self::DetectXss { .. } => out.extend_from_slice(b"detected XSS using libinjection."),
             Self::GeoLookup(_) => {
                 out.extend_from_slice(b"Geo lookup for \"");
                 line::escape(value, out);

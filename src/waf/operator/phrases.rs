@@ -4,8 +4,9 @@
 //! line, `#` begins a comment line; phrases may hold spaces. Both know the notation of the `content` module.
 //! **Result.** Matches if a phrase is found; TX.0 is the phrase as the rule writes it.
 //! **Example.** `SecRule REQUEST_HEADERS:User-Agent "@pmFromFile scanners.data"`.
-//! *Quirks kept from ModSecurity 2:* a phrase that begins inside the beginning of another one can be missed (see
-//! `phrase_trie`; `EngineOptions::complete_phrases` finds them all), and a line of one single character is no phrase.
+//! *Difference from ModSecurity 2:* that misses a phrase that begins inside the beginning of another one (see
+//! `phrase_trie`), which `EngineOptions::complete_phrases` off does too. *Quirk kept:* a line of one single character is
+//! no phrase.
 
 use aho_corasick::{AhoCorasick, MatchKind, StartKind};
 

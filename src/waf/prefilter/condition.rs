@@ -60,7 +60,9 @@ impl Condition {
                 (0..=u8::MAX).filter(|byte| libinjection::may_be_sqli(&[*byte])).for_each(|byte| telling.insert(byte));
                 Self { sets: vec![telling], ..Self::default() }
             }
-            Operator::DetectXss => Self { sets: vec![ByteSet::of(b'<').union(ByteSet::of(b'='))], ..Self::default() },
+            Operator::DetectXss { .. } => {
+                Self { sets: vec![ByteSet::of(b'<').union(ByteSet::of(b'='))], ..Self::default() }
+            }
             _ => Self::default(),
         }
     }

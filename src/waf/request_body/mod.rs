@@ -10,6 +10,7 @@ use super::collection::{Buffer, Bytes, Span};
 use super::content_coding;
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
+use super::{Disruption, Interruption, RuleId};
 use crate::limits;
 
 /// Where the request body lies.
@@ -151,6 +152,21 @@ impl Transaction {
         };
         let outcome = urlencoded::parse(text, settings.argument_separator, limits, &mut sink);
         self.body.has_urlencoded_error |= outcome.invalid_escapes > 0;
+    }
+
+    /// Ends the transaction for what only taking the body apart could tell to be too long.
+    fn refuse_length(&mut self) {
+        if self.control.request_body_limit_action != LimitAction::Reject || !self.control.may_interrupt() {
+            return;
+        }
+        self.interruption = Some(Interruption {
+            // No rule.
+            rule_id: RuleId(0),
+            phase: 2,
+            disruption: Disruption::Deny { status: 413 },
+            message: b"Request body no files data length is larger than the configured limit".to_vec(),
+        });
+        self.is_interrupted = true;
     }
 
     /// Most bytes besides files. In detection nothing is refused for its length.

@@ -41,6 +41,9 @@ impl Transaction {
         self.multipart.last_name = name.map(|name| self.store(&name));
         self.multipart.last_filename = file_name.map(|name| self.store(&name));
         if let Some(problem) = error {
+            if problem == multipart::Error::NoFilesLimit {
+                self.refuse_length();
+            }
             self.body.fail(format!("Multipart parsing error: {problem}"));
             return;
         }

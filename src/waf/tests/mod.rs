@@ -7,6 +7,7 @@ mod crs;
 mod flow;
 mod hostile;
 mod logging;
+mod remarks;
 mod removal;
 mod requests;
 mod targets;

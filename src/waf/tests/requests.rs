@@ -181,6 +181,31 @@ fn multipart(body: &str) -> Exchange {
 }
 
 #[test]
+fn multipart_fields_beyond_the_limit_are_refused() {
+    let field = "a".repeat(300);
+    let exchange = multipart(&format!(
+        "--x\nContent-Disposition: form-data; name=\"a\"\n\n{field}\n--x\n\
+         Content-Disposition: form-data; name=\"f\"; filename=\"f\"\n\n{field}\n--x--\n"
+    ));
+    let rules = |limit: u32, mode: &str, action: &str| {
+        format!(
+            "SecRuleEngine {mode}\nSecRequestBodyAccess On\nSecRequestBodyNoFilesLimit {limit}\n\
+             SecRequestBodyLimitAction {action}\n\
+             SecRule REQBODY_ERROR \"@eq 1\" \"id:1,phase:2,pass\"\nSecAction \"id:2,phase:5,pass\""
+        )
+    };
+    let outcome = |limit, mode, action| {
+        let outcome = exchange.run(&program(&rules(limit, mode, action)));
+        (outcome.status(), outcome.ids())
+    };
+    assert_eq!(outcome(300, "On", "Reject"), (Some(413), vec![2]));
+    assert_eq!(outcome(300, "On", "ProcessPartial"), (None, vec![1, 2]));
+    assert_eq!(outcome(300, "DetectionOnly", "Reject"), (None, vec![2]));
+    // The file does not count.
+    assert_eq!(outcome(500, "On", "Reject"), (None, vec![2]));
+}
+
+#[test]
 fn multipart_bodies() {
     let exchange = multipart(
         "--x\nContent-Disposition: form-data; name=\"a\"\n\n1\n2\n--x\nContent-Disposition: form-data; name=\"up\"; \
