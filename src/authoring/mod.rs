@@ -4,13 +4,15 @@
 //! request, a [`Target`] sends them (in process that is [`exchange`], with [`backend`] behind it), [`check`] compares
 //! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
 //! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
-//! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules.
+//! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules,
+//! and [`modsecurity_2`] reads off what version 2 of ModSecurity would have logged.
 
 pub mod backend;
 pub mod cases;
 pub mod check;
 pub mod exchange;
 pub mod json_cases;
+pub mod modsecurity_2;
 pub mod regression_cases;
 pub mod report;
 pub mod rule_cases;

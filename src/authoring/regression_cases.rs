@@ -429,7 +429,8 @@ fn compare(expected: &Expected, status: Option<u16>, summary: &Summary, judged: 
         }
     }
     if let Some(wanted) = asked(&expected.debug_log) {
-        let log = [debug_log(summary.trace.as_ref()), log].concat();
+        let notices: Vec<u8> = summary.notices.join(&b'\n');
+        let log = [debug_log(summary.trace.as_ref()), outcome(summary), log, notices].concat();
         match matches(&wanted, &log) {
             Ok(true) => judged.assertions += 1,
             Ok(false) => judged.misses_wording = true,
@@ -467,6 +468,21 @@ fn debug_log(trace: Option<&Trace>) -> Vec<u8> {
         }
         let matched = u8::from(step.outcome == TraceOutcome::Match);
         out.extend_from_slice(format!("Rule returned {matched}.\n").as_bytes());
+    }
+    out
+}
+
+/// Likewise of what matches left behind.
+fn outcome(summary: &Summary) -> Vec<u8> {
+    let mut out = Vec::new();
+    for each in &summary.matches {
+        out.extend_from_slice(&[b"Saving msg: ", &each.message[..], b"\n"].concat());
+        for tag in &each.tags {
+            out.extend_from_slice(&[b"Rule tag: ", &tag[..], b"\n"].concat());
+        }
+    }
+    if let Some(Interruption { disruption: Disruption::Deny { .. }, .. }) = &summary.interruption {
+        out.extend_from_slice(b" Running action deny\n");
     }
     out
 }

@@ -43,8 +43,7 @@ pub fn request(input: &Input) -> Vec<u8> {
 /// A captured request made to stand alone: whatever follows the head is the body and Content-Length says so, the
 /// connection closes after it, and what needs the connection it came from is taken out.
 pub fn alone(captured: &[u8]) -> Vec<u8> {
-    const TAKEN_OUT: &[&str] =
-        &["connection", "content-length", "expect", "transfer-encoding", "upgrade", "proxy-connection", "keep-alive"];
+    const TAKEN_OUT: &[&str] = &["connection", "content-length", "expect", "transfer-encoding", "upgrade"];
     let Some(end) = memchr::memmem::find(captured, b"\r\n\r\n") else { return captured.to_vec() };
     let (head, body) = captured.split_at(end + 4);
     let mut out = Vec::with_capacity(captured.len() + 48);

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::rules::{RuleSetArguments, compile, ended, problem, progress};
+use super::rules::{RuleSetArguments, compile_with, ended, problem, progress};
 use super::{Exit, case_files, output};
-use crate::authoring::{Answer, Engine, Exchange, Target, rule_set, wire};
+use crate::authoring::{Answer, Engine, Exchange, Target, modsecurity_2, rule_set, wire};
 use crate::diagnostics::{Diagnostics, Source};
 use crate::limits;
+use crate::waf::EngineOptions;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -27,12 +28,23 @@ pub(super) struct Arguments {
     /// Expect, Upgrade and Transfer-Encoding, as it stands alone.
     #[arg(long)]
     verbatim: bool,
+    /// Report the rules that another engine's log would name, with the peculiarities that portcullis does not copy
+    /// otherwise (docs/modsecurity-differences.md).
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    like: Option<Like>,
     /// Compare the sets of matched rules with a JSONL file (.gz allowed) of {"request", "rules"}; print differences.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     /// Files with one raw request each, directories or .tar.gz archives of them.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Like {
+    /// ModSecurity 2.9.7: match limits, missed phrases, an older libinjection, log lines that are cut.
+    #[value(name = "modsecurity-2")]
+    ModSecurity2,
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
@@ -49,7 +61,11 @@ impl Arguments {
 
     fn replay(self) -> Result<bool, Diagnostics> {
         let root = self.root().ok_or_else(|| problem("say which rules: --crs DIR or --rules FILE"))?;
-        let program = compile(&root)?;
+        let options = match self.like {
+            None => EngineOptions::default(),
+            Some(Like::ModSecurity2) => EngineOptions::modsecurity_2(),
+        };
+        let program = compile_with(&root, &options)?;
         let requests = self.requests()?;
         let reference = self.compare.as_deref().map(read_reference).transpose()?;
         let bar = progress(requests.len());
@@ -61,7 +77,10 @@ impl Arguments {
             let start = std::time::Instant::now();
             let exchange = engine.send(&request);
             let elapsed = start.elapsed();
-            let rules = matched(&exchange);
+            let rules = match self.like {
+                None => matched(&exchange),
+                Some(Like::ModSecurity2) => modsecurity_2::logged_rules(&exchange.log, None),
+            };
             let line = match &reference {
                 None => Some(describe(name, &exchange, &rules, elapsed)),
                 Some(reference) => agreement.judge(name, &rules, reference),

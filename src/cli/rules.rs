@@ -12,11 +12,11 @@ use super::{Exit, case_files, output, suite_backend};
 use crate::authoring::cases::{self, CaseFile, Pattern};
 use crate::authoring::report::{self, Format};
 use crate::authoring::{Engine, Outcome, Results, Target, rule_set, run_cases, run_json};
-use crate::config::BUILTIN;
+use crate::config::{BUILTIN, geo};
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
-use crate::seclang::format;
 use crate::seclang::source::FileLoader;
-use crate::waf::Program;
+use crate::seclang::{format, parse};
+use crate::waf::{EngineOptions, Program};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -177,11 +177,42 @@ pub(super) fn problem(message: impl Into<String>) -> Diagnostics {
 
 /// The compiled rules; warnings go to standard error.
 pub(super) fn compile(root: &Source) -> Result<Program, Diagnostics> {
-    let (program, warnings) = rule_set::compile(root, &FileLoader)?;
+    compile_with(root, &EngineOptions::default())
+}
+
+/// [`compile`] with engine options.
+pub(super) fn compile_with(root: &Source, options: &EngineOptions) -> Result<Program, Diagnostics> {
+    let (program, warnings) = load(root, options)?;
     if !warnings.is_empty() {
         complain(&warnings);
     }
     Ok(program)
+}
+
+/// The rules as the gateway would load them: the database of @geoLookup is opened, or the reason is told why not.
+/// Name servers are not asked here, which is a warning where rules want it.
+fn load(root: &Source, options: &EngineOptions) -> Result<(Program, Diagnostics), Diagnostics> {
+    let (ruleset, mut problems) = parse(root, &FileLoader);
+    let mut options = options.clone();
+    if let Some((path, location)) = geo::named(&ruleset) {
+        match geo::open(&path, location) {
+            Ok(database) => options.geo = Some(database),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    match Program::compile(&ruleset, &FileLoader, &options) {
+        Ok((program, warnings)) => {
+            problems.extend(warnings);
+            Ok((program, problems))
+        }
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
 }
 
 impl TestArguments {
@@ -268,7 +299,8 @@ pub(super) fn progress(count: usize) -> ProgressBar {
 
 impl LintArguments {
     fn run(self) -> Result<bool, Diagnostics> {
-        let (_, warnings) = rule_set::compile(&rule_set::files(&self.files), &FileLoader)?;
+        let (program, mut warnings) = load(&rule_set::files(&self.files), &EngineOptions::default())?;
+        warnings.extend(program.remarks(&FileLoader));
         if !warnings.is_empty() {
             complain(&warnings);
         }

@@ -20,7 +20,7 @@ mod diff;
 #[cfg(feature = "config")]
 mod environment;
 #[cfg(feature = "config")]
-mod geo;
+pub(crate) mod geo;
 #[cfg(feature = "config")]
 mod load;
 #[cfg(feature = "config")]
