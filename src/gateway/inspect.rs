@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::backend::Backend;
 use super::fault::{Fault, FaultKind};
-use super::forward::{Backend, is_idempotent};
+use super::forward::is_idempotent;
 use super::relay::Client;
 use super::request::Exchange;
 use crate::config::model::{Beyond, BodyWindow, Mode, OnFault};

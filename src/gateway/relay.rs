@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use h2::RecvStream;
 
+use super::backend::Backend;
 use super::fault::{Fault, FaultKind};
-use super::forward::Backend;
 use super::inspect::Held;
 use super::lanes::Seat;
 use super::request::Exchange;

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
+use super::backend::Backend;
 use super::fault::Fault;
-use super::forward::Backend;
 use super::grpc;
 use super::relay::Http1Client;
 use super::request::Exchange;

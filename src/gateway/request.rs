@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::backend::Backend;
 use super::fault::{Fault, FaultKind};
-use super::forward::{self, Backend};
+use super::forward;
 use super::identify::{ClientFacts, RequestId};
 use super::inspect::{Held, Inspection};
 use super::relay::Client;

@@ -13,9 +13,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 
+use super::backend::Backend;
 use super::channel::{append, header_map};
 use super::fault::{Fault, FaultKind};
-use super::forward::Backend;
 use super::identify::ClientFacts;
 use super::inspect::Held;
 use super::lanes::{Seat, Stream};

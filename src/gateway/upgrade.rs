@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::backend::Backend;
 use super::fault::{Fault, FaultKind};
-use super::forward::Backend;
 use super::relay::Http1Client;
 use super::reply::response_fields;
 use super::request::Exchange;
