@@ -149,6 +149,10 @@ impl Session {
                 self.turn.taken();
                 has_ended = self.poll_connection().is_ready();
             }
+            // With tokio's budget spent nothing is ready any more, however often it is asked.
+            if !tokio::task::coop::has_budget_remaining() {
+                break;
+            }
         }
         if self.turns.end() {
             cx.waker().wake_by_ref();

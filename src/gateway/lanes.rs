@@ -239,9 +239,12 @@ impl Lanes {
         if lane.is_busy && (has_ended || lane.seat.lock().is_free) {
             lane.is_busy = false;
             self.busy -= 1;
-            self.free.push(index);
-            if self.free.len() > SPARE_LANES {
+            if self.free.len() < SPARE_LANES {
+                self.free.push(index);
+            } else {
+                // Cold ones lie at the bottom.
                 lane.running = None;
+                self.free.insert(0, index);
             }
         }
     }
