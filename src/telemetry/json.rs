@@ -131,10 +131,19 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// Does all of it go out as it is? Without an early exit, so that it compiles to vector instructions.
+/// Does all of it go out as it is? Eight bytes at a time; may say no of what does, never yes of what does not.
 fn is_plain(value: &[u8]) -> bool {
-    let is_odd = |byte: u8| !(0x20..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
-    !value.iter().fold(false, |found, &byte| found | is_odd(byte))
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // A byte of `word` is below `bound` (or borrowed from one that is).
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = value.as_chunks::<8>();
+    let odd = words.iter().fold(0, |odd, word| {
+        let word = u64::from_ne_bytes(*word);
+        odd | (word & HIGHS) | below(word, 0x20) | is(word, 0x7f) | is(word, b'"') | is(word, b'\\')
+    });
+    odd == 0 && rest.iter().all(|byte| PLAIN[usize::from(*byte)])
 }
 
 /// Appends a quoted JSON string. Valid UTF-8 stays; any other byte becomes `\u00XX`, so that a line is always valid
@@ -260,6 +269,17 @@ mod tests {
             }
         }
         assert_eq!(string(b"\xff\xc3\xa4\xc3"), "\"\\u00ffä\\u00c3\"");
+    }
+
+    #[test]
+    fn eight_at_a_time_agrees_with_one_at_a_time() {
+        for place in 0..20 {
+            for byte in 0..=255 {
+                let mut value = vec![b'a'; 20];
+                value[place] = byte;
+                assert_eq!(is_plain(&value), PLAIN[usize::from(byte)], "{byte} at {place}");
+            }
+        }
     }
 
     #[test]
