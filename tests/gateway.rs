@@ -251,6 +251,21 @@ fn continue_is_said_before_the_body_and_early_hints_pass() {
 }
 
 #[test]
+fn a_body_that_nobody_wants_is_not_asked_for() {
+    let dead = gate(&[nobody()], |_| {});
+    let redirecting = gate(&[nobody()], |configuration| {
+        configuration.sites[0].routes[0].action = RouteAction::Redirect { status: 302, location: "/there".into() };
+    });
+    for (gate, status) in [(&dead, "502"), (&redirecting, "302")] {
+        let mut client = gate.connect();
+        client.write("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+        // Nothing before the answer, and then the end: the client may send the body or not, nobody could tell.
+        let answer = client.rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains(" 100 "), "{answer}");
+    }
+}
+
+#[test]
 fn an_upgrade_becomes_a_tunnel_with_half_close() {
     let server = backend(|mut peer| {
         let head = peer.head();

@@ -31,6 +31,8 @@ async fn without_a_backend_requests_are_inspected_and_the_cause_is_named() {
     assert_eq!(records[1]["status"], 502);
     let id = records[1]["id"].as_str().expect("an id");
     assert!(answer.contains(id), "{answer}");
+    let inspected = |phase: &str| gateway.metric("portcullis_waf_inspection_seconds_count", phase);
+    assert_eq!((inspected("phase=\"request\""), inspected("phase=\"response\"")), (2.0, 0.0));
 
     // With a probe, none is even picked; the cause is the probe's.
     configuration.pool = "    probe: { path: /, interval: 300ms, timeout: 300ms, unhealthy_threshold: 1 }".to_owned();
