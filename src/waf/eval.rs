@@ -38,6 +38,7 @@ pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratc
     }
     transaction.is_phase_over = false;
     transaction.matched.clear_chain();
+    scratch.start_lap();
     shared::begin(program, scratch, phase);
     run_rules(program, transaction, scratch, phase);
     transaction.matched.clear_chain();
@@ -78,7 +79,9 @@ fn run_rules(program: &Program, transaction: &mut Transaction, scratch: &mut Scr
             return;
         }
         note(program, transaction, rule, phase, TraceOutcome::NoMatch);
-        if !run_rule(program, transaction, scratch, index, rule) {
+        let is_match = run_rule(program, transaction, scratch, index, rule);
+        scratch.end_lap(Some(index));
+        if !is_match {
             index = rule.chain_end;
             continue;
         }

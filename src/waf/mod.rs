@@ -27,6 +27,7 @@ pub mod operator;
 mod options;
 mod plan;
 mod prefilter;
+mod profile;
 mod program;
 pub mod regex;
 mod remarks;
@@ -49,6 +50,7 @@ pub use collection::store::{
     CollectionStore, CollectionUpdate, MemoryStore, StoreCounts, StoredVariable, VariableChange,
 };
 pub use options::EngineOptions;
+pub use profile::{Profile, RuleCost};
 pub use program::Program;
 pub use scratch::Scratch;
 pub use settings::AuditLog;

@@ -28,6 +28,8 @@ pub struct Scratch {
     pub(crate) argument: Vec<u8>,
     /// What the values of the phase under way turn into.
     pub(crate) phase_values: Option<Box<PhaseValues>>,
+    /// On while somebody measures where the time goes.
+    pub(crate) stopwatch: Option<Box<super::profile::Stopwatch>>,
     /// Working memory of regular expressions.
     pub(crate) caches: RegexCaches,
     /// Where persistent collections live; without it they begin empty in every transaction.
