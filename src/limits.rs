@@ -145,3 +145,6 @@ pub const WAF_INFLATE_RATIO: usize = 100;
 
 /// Bytes that a compressed body may unfold to whatever the ratio. No key.
 pub const WAF_INFLATE_FREE_BYTES: usize = 64 * 1024;
+
+/// Most bytes that an archive of recorded requests may unpack to (`portcullis replay`, `portcullis bench`).
+pub const CAPTURE_ARCHIVE_BYTES: u64 = 1024 * 1024 * 1024;

@@ -5,9 +5,12 @@
 //! what came back, [`run_cases`] does all of that for many files on several threads, and [`report`] prints it.
 //! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
 //! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules,
-//! and [`modsecurity_2`] reads off what version 2 of ModSecurity would have logged.
+//! and [`modsecurity_2`] reads off what version 2 of ModSecurity would have logged. [`capture`] reads recorded requests,
+//! and [`bench`] measures what requests cost.
 
 pub mod backend;
+pub mod bench;
+pub mod capture;
 pub mod cases;
 pub mod check;
 pub mod exchange;

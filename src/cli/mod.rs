@@ -3,6 +3,8 @@
 //! Exit codes: 0 all is well, 1 problems were found (and printed), 2 the command line is wrong. Colours only on a
 //! terminal and without `NO_COLOR`.
 
+mod bench;
+mod captures;
 mod case_files;
 mod certs;
 mod check;
@@ -78,6 +80,8 @@ enum Command {
     Rules(rules::Arguments),
     /// Run recorded requests through the rules in process; one JSON line for each.
     Replay(replay::Arguments),
+    /// Measure what inspection costs on this machine: built-in scenarios, or recorded requests.
+    Bench(bench::Arguments),
     /// Print a completion script for a shell.
     Completion(pages::CompletionArguments),
     /// Print the manual page, or write those of all commands to a directory.
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Completion(arguments) => pages::completion(&arguments, CommandLine::command()),
         Command::Man(arguments) => pages::man(&arguments, CommandLine::command()),
         Command::Version(arguments) => version::run(&arguments),

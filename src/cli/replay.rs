@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::rules::{RuleSetArguments, compile_with, ended, problem, progress};
-use super::{Exit, case_files, output};
+use super::{Exit, captures, output};
 use crate::authoring::{Answer, Engine, Exchange, Target, modsecurity_2, rule_set, wire};
 use crate::diagnostics::{Diagnostics, Source};
-use crate::limits;
 use crate::waf::EngineOptions;
 
 #[derive(Debug, Args)]
@@ -66,7 +65,7 @@ impl Arguments {
             Some(Like::ModSecurity2) => EngineOptions::modsecurity_2(),
         };
         let program = compile_with(&root, &options)?;
-        let requests = self.requests()?;
+        let requests = captures::read(&self.paths)?;
         let reference = self.compare.as_deref().map(read_reference).transpose()?;
         let bar = progress(requests.len());
         let mut engine = Engine::new(&program);
@@ -97,40 +96,6 @@ impl Arguments {
         }
         Ok(!requests.is_empty())
     }
-
-    /// Names and bytes of all requests, in the order given.
-    fn requests(&self) -> Result<Vec<(String, Vec<u8>)>, Diagnostics> {
-        let mut requests = Vec::new();
-        for path in &self.paths {
-            let name = path.to_string_lossy();
-            if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-                archive(path, &mut requests).map_err(|error| problem(format!("cannot read {name}: {error}")))?;
-                continue;
-            }
-            for file in case_files::find(std::slice::from_ref(path), &["http", "req", "txt", "raw"])? {
-                let bytes = std::fs::read(&file)
-                    .map_err(|error| problem(format!("cannot read {}: {error}", file.display())))?;
-                let name = file.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&file);
-                requests.push((name.display().to_string(), bytes));
-            }
-        }
-        Ok(requests)
-    }
-}
-
-fn archive(path: &Path, requests: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(BufReader::new(File::open(path)?)));
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let name = entry.path()?.display().to_string();
-        let mut bytes = Vec::new();
-        entry.by_ref().take(limits::RULE_FILE_BYTES).read_to_end(&mut bytes)?;
-        requests.push((name, bytes));
-    }
-    Ok(())
 }
 
 /// Ids of the logged matches in order, each once.

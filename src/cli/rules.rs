@@ -55,6 +55,11 @@ impl RuleSetArguments {
         self.crs.as_deref()
     }
 
+    /// The rule files.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.rules
+    }
+
     /// The root text: the rule set, then the files.
     pub(super) fn root(&self) -> Option<Source> {
         match &self.crs {
