@@ -280,7 +280,10 @@ mod tests {
         let (program, _) = setup.compile(&EngineOptions::default()).unwrap();
         let search = Search { bytes: 2000, nanoseconds: 0, seed: 1, keep: 5 };
         let report = search.run(&setup, &program, clock).unwrap();
-        assert!(report.screened > 100 && report.climbed == POOL && report.finds.len() == 5, "{report:?}");
+        assert!(
+            report.screened > 100 && report.climbed == 3 * POOL_OF_ONE_RULE && report.finds.len() == 5,
+            "{report:?}"
+        );
         for find in &report.finds {
             let subject = Subject::new("worst", &find.recipe.request(2000)).unwrap();
             assert!(subject.body().len() <= 2000 && subject.body().len() > 1000, "{}", find.recipe.describe());
