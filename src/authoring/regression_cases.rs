@@ -61,6 +61,7 @@ pub const KNOWN_DIFFERENCES: &[(&str, usize, &str)] = &[
     ("collection-lua.json", 5, "no-lua"),
     ("collection-lua.json", 6, "no-lua"),
     ("collection-lua.json", 7, "no-lua"),
+    ("config-body_limits.json", 15, "limits-answer-413"),
     ("config-body_limits.json", 1, "response-limit-needs-access"),
     ("config-body_limits.json", 3, "limits-answer-413"),
     ("config-body_limits.json", 9, "limits-answer-413"),
