@@ -3,8 +3,9 @@
 //!
 //! A macro whose variable does not exist, or has no value now, gives nothing. A `%{` without `}` is plain text.
 
+use super::body::xml::XPath;
 use super::collection::{Collector, Value, Variable, Wanted};
-use super::program::{Program, RuleIndex, TxNames, TxSlot};
+use super::program::{Program, RuleIndex, TxNames, TxSlot, XPathId};
 use super::regex::Regex;
 use super::scratch::Scratch;
 use super::transaction::Transaction;
@@ -27,6 +28,8 @@ enum Segment {
     Variable(Variable, Option<Box<[u8]>>),
     /// The first member of a collection whose name matches.
     Pattern(Variable, Regex),
+    /// The first node that an XPath selects; prefixes have no meaning here.
+    XPath(XPathId),
     /// A variable that does not exist.
     Nothing,
 }
@@ -99,11 +102,12 @@ impl Text {
                         out.extend_from_slice(span.of(&transaction.arena));
                     }
                 }
-                Segment::Variable(..) | Segment::Pattern(..) => {
+                Segment::Variable(..) | Segment::Pattern(..) | Segment::XPath(..) => {
                     let (variable, wanted) = match segment {
                         Segment::Variable(variable, Some(key)) => (variable, Wanted::Key(key)),
                         Segment::Pattern(variable, regex) => (variable, Wanted::Regex(regex, None)),
                         Segment::Variable(variable, None) => (variable, Wanted::All),
+                        Segment::XPath(id) => (&Variable::Xml, Wanted::XPath(*id)),
                         _ => continue,
                     };
                     let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
@@ -144,8 +148,11 @@ fn segment(inside: &[u8], names: &mut TxNames) -> Segment {
             let regex = super::operate::pattern(pattern, true);
             regex.map_or(Segment::Nothing, |regex| Segment::Pattern(variable, regex))
         }
-        // XPaths are for targets.
-        (Some(Variable::Xml), _) => Segment::Nothing,
+        (Some(Variable::Xml), _) => match key.map(|path| (path, XPath::compile(path, &[]))) {
+            Some((path, Ok(xpath))) => Segment::XPath(names.xpath(path, xpath)),
+            Some((_, Err(_))) => Segment::Nothing,
+            None => Segment::Variable(Variable::Xml, None),
+        },
         (Some(Variable::Tx), _) => key.map_or(Segment::Nothing, |key| Segment::Slot(names.intern(key))),
         (Some(variable), _) => Segment::Variable(variable, key.map(Into::into)),
         (None, _) => Segment::Nothing,

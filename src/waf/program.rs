@@ -224,9 +224,10 @@ pub(crate) enum Selector {
     XPath(XPathId),
 }
 
-/// Names of TX variables that the rules mention, lower-case.
+/// Names of TX variables that the rules mention, lower-case; and XPaths, which macros as well as targets add to.
 #[derive(Debug, Default)]
 pub(crate) struct TxNames {
+    xpaths: Vec<NamedXPath>,
     names: Vec<Box<[u8]>>,
     /// As the first setvar spells them.
     spelled: Vec<Option<Box<[u8]>>>,
@@ -241,6 +242,21 @@ impl TxNames {
             names.intern(&[digit]);
         }
         names
+    }
+
+    /// The number of an XPath, made if need be.
+    pub(crate) fn xpath(&mut self, path: &[u8], xpath: XPath) -> XPathId {
+        let known = self.xpaths.iter().position(|own| *own.path == *path && own.xpath == xpath);
+        let index = known.unwrap_or_else(|| {
+            self.xpaths.push(NamedXPath { path: path.into(), xpath });
+            self.xpaths.len() - 1
+        });
+        XPathId(index as u32)
+    }
+
+    /// All XPaths, by number.
+    pub(crate) fn take_xpaths(&mut self) -> Vec<NamedXPath> {
+        std::mem::take(&mut self.xpaths)
     }
 
     /// The slot of a name, made if need be.

@@ -22,7 +22,7 @@ use super::collection::Variable;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::plan::Plan;
-use super::program::{NamedXPath, OperatorId, PipelineId, Program, RuleSet, TxNames};
+use super::program::{OperatorId, PipelineId, Program, RuleSet, TxNames};
 use super::regex::Regex;
 use super::transformation::Transformation;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
@@ -48,7 +48,6 @@ impl Program {
             operator_ids: HashMap::new(),
             rule_sets: Vec::new(),
             files: HashMap::new(),
-            xpaths: Vec::new(),
             http_bl_key: None,
         };
         let settings = setting::compile(&mut compiler, ruleset);
@@ -61,6 +60,7 @@ impl Program {
             return Err(compiler.diagnostics);
         }
         let uses_file_content = emitted.targets.iter().any(|target| target.variable == Variable::FilesTmpContent);
+        let xpaths = compiler.tx_names.take_xpaths();
         let mut program = Self {
             rules: emitted.rules,
             phases: layout.phases,
@@ -71,7 +71,7 @@ impl Program {
             operators: compiler.operators,
             tx_names: compiler.tx_names,
             rule_sets: compiler.rule_sets,
-            xpaths: compiler.xpaths,
+            xpaths,
             settings,
             uses_file_content,
             plan: Plan::default(),
@@ -94,7 +94,6 @@ struct Compiler<'a> {
     operator_ids: HashMap<OperatorKey, OperatorId>,
     rule_sets: Vec<RuleSet>,
     files: HashMap<Box<Path>, Arc<str>>,
-    xpaths: Vec<NamedXPath>,
     /// SecHttpBlKey
     http_bl_key: Option<Arc<str>>,
 }

@@ -7,7 +7,7 @@ use crate::seclang::ast;
 use crate::waf::body::xml::XPath;
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
-use crate::waf::program::{NamedXPath, Selector, Target, XPathId};
+use crate::waf::program::{Selector, Target, XPathId};
 use crate::waf::scratch::RegexCaches;
 
 /// Translates one target; `None` after a reported problem.
@@ -58,12 +58,7 @@ fn xpath(
             return None;
         }
     };
-    let known = compiler.xpaths.iter().position(|own| *own.path == *path && own.xpath == xpath);
-    let index = known.unwrap_or_else(|| {
-        compiler.xpaths.push(NamedXPath { path: path.into(), xpath });
-        compiler.xpaths.len() - 1
-    });
-    Some(XPathId(index as u32))
+    Some(compiler.tx_names.xpath(path, xpath))
 }
 
 /// `&REQUEST_HEADERS:Host`

@@ -181,6 +181,16 @@ fn multipart(body: &str) -> Exchange {
 }
 
 #[test]
+fn macros_take_the_first_node_of_an_xpath() {
+    let rules = "SecAction \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
+                 SecAction \"id:2,phase:2,pass,msg:'%{XML.//b} %{XML:/a/@c} %{XML.//nope}.'\"";
+    let outcome = Exchange::post("/", "text/xml", "<a c='1'><b>x</b><b>y</b></a>").run(&program(rules));
+    assert_eq!(outcome.messages(), ["x 1 ."]);
+    let outcome = Exchange::post("/", "text/xml", "<a>").run(&program(rules));
+    assert_eq!(outcome.messages(), ["  ."]);
+}
+
+#[test]
 fn multipart_fields_beyond_the_limit_are_refused() {
     let field = "a".repeat(300);
     let exchange = multipart(&format!(
