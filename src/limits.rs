@@ -68,9 +68,9 @@ pub const REGEX_REPEAT: u32 = 65_535;
 /// the backtracker, which counts instead of unrolling.
 pub const REGEX_NFA_BYTES: usize = 4 * 1024 * 1024;
 
-/// Cache of one lazy automaton in one worker, grown as needed. 932230 and three others thrash with less than a few
-/// megabytes, but then fall back to slower engines, never to a wrong answer.
-pub const REGEX_LAZY_DFA_BYTES: usize = 256 * 1024;
+/// Cache of one lazy automaton in one worker, grown as needed; when it is full it begins anew. Rules 932230, 932235,
+/// 932250 and 932260 of the Core Rule Set fill it, most others need a few kilobytes.
+pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
 /// All regex caches of one worker together; when they exceed it they are dropped and begin anew.
 pub const REGEX_CACHE_BYTES: usize = 12 * 1024 * 1024;
@@ -91,6 +91,21 @@ pub const REGEX_BACKTRACK_STACK: usize = 256 * 1024;
 /// Most bytes that one transaction keeps besides its bodies: head, decoded arguments, variables that rules set. Beyond
 /// it variables are no longer stored, and arguments no longer taken apart. No key; `portcullis_waf_full_total` counts.
 pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
+
+/// Longest value that a worker knows from request to request.
+pub const WAF_KEPT_VALUE_BYTES: usize = 256;
+
+/// Values that a worker knows from request to request.
+pub const WAF_KEPT_VALUES: usize = 2048;
+
+/// Bytes of the values that a worker knows from request to request.
+pub const WAF_KEPT_BYTES: usize = 192 * 1024;
+
+/// Values, transformed ones included, that are remembered in one phase; the rest is evaluated plainly.
+pub const WAF_PHASE_VALUES: usize = 32 * 1024;
+
+/// Bytes of transformed values that are remembered in one phase; the rest is evaluated plainly.
+pub const WAF_PHASE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Most variables with names made at run time, in TX and in each persistent collection. No key.
 pub const WAF_TX_VARIABLES: usize = 10_000;

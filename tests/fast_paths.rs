@@ -180,8 +180,8 @@ fn cost() {
         eprintln!("paranoia {paranoia}: compiled in {} ms", (busy() - before) / 1_000_000);
         let scenarios: [(&str, Vec<Vec<u8>>, usize); 3] = [
             ("traffic", traffic.clone(), 2),
-            ("get", vec![ordinary_get()], 5000),
-            ("json", vec![ordinary_post()], 2000),
+            ("get", vec![ordinary_get()], std::env::var("ROUNDS").map_or(5000, |r| r.parse().unwrap())),
+            ("json", vec![ordinary_post()], std::env::var("ROUNDS").map_or(2000, |r| r.parse().unwrap())),
         ];
         for (name, requests, rounds) in scenarios {
             if !only.is_empty() && only != name {

@@ -7,9 +7,11 @@
 //! - a chain's disruptive action and its log line belong to the starter and happen per match of the last link;
 //! - `skipAfter` ends with the phase.
 //!
-//! [`shared`] is the way around what rules have in common; it ends in the same tests in the same order.
+//! [`candidates`] is the way around rules that cannot match; it ends in the same tests in the same order.
 
-mod shared;
+mod candidates;
+
+pub(crate) use candidates::CandidateScratch;
 
 use super::action::disrupt;
 use super::collection::xml;
@@ -18,7 +20,7 @@ use super::line;
 use super::operate;
 use super::operator::Outcome;
 use super::program::{AllowScope, Program, Rule, RuleIndex, Selector, Target};
-use super::scratch::Scratch;
+use super::scratch::{RegexCaches, Scratch};
 use super::settings::{AuditEngine, EngineMode};
 use super::trace::TraceOutcome;
 use super::transaction::Transaction;
@@ -39,8 +41,11 @@ pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratc
     transaction.is_phase_over = false;
     transaction.matched.clear_chain();
     scratch.start_lap();
-    shared::begin(program, scratch, phase);
-    run_rules(program, transaction, scratch, phase);
+    if program.plan.is_active && transaction.trace.is_none() {
+        candidates::run_rules(program, transaction, scratch, phase);
+    } else {
+        run_rules(program, transaction, scratch, phase);
+    }
     transaction.matched.clear_chain();
     verdict(transaction)
 }
@@ -128,9 +133,6 @@ fn run_rule(
     index: RuleIndex,
     rule: &Rule,
 ) -> bool {
-    if let Some(is_match) = shared::run_rule(program, transaction, scratch, index, rule) {
-        return is_match;
-    }
     let mut values = std::mem::take(&mut scratch.values);
     let mut text = std::mem::take(&mut scratch.text);
     values.clear();
@@ -172,19 +174,7 @@ fn collect(
     let wanted = Wanted::of(&target.selector, &expanded);
     if target.is_exclusion {
         let caches = &mut scratch.caches;
-        values.retain(|value| {
-            let is_same = value.variable == target.variable && !value.is_count;
-            let fits = is_same && {
-                let key = value.key.map(|key| transaction.bytes(program, text, key)).unwrap_or_default();
-                match wanted {
-                    Wanted::Slot(slot) => program.tx_names.name(slot).eq_ignore_ascii_case(key),
-                    Wanted::XPath(id) => value.key == Some(xml::key(id)),
-                    Wanted::Regex(regex, _) => caches.excludes(regex, key),
-                    _ => selects(&wanted, key, caches),
-                }
-            };
-            !fits
-        });
+        values.retain(|value| !is_excluded(program, transaction, target, wanted, value, text, caches));
         return;
     }
     let before = values.len();
@@ -195,6 +185,28 @@ fn collect(
         collector.values.truncate(before);
         let bytes = collector.number(count);
         collector.push(Value { variable: target.variable, key: None, bytes, is_count: true });
+    }
+}
+
+/// Does the exclusion take this value away?
+fn is_excluded(
+    program: &Program,
+    transaction: &Transaction,
+    target: &Target,
+    wanted: Wanted<'_>,
+    value: &Value,
+    text: &[u8],
+    caches: &mut RegexCaches,
+) -> bool {
+    if value.variable != target.variable || value.is_count {
+        return false;
+    }
+    let key = value.key.map(|key| transaction.bytes(program, text, key)).unwrap_or_default();
+    match wanted {
+        Wanted::Slot(slot) => program.tx_names.name(slot).eq_ignore_ascii_case(key),
+        Wanted::XPath(id) => value.key == Some(xml::key(id)),
+        Wanted::Regex(regex, _) => caches.excludes(regex, key),
+        _ => selects(&wanted, key, caches),
     }
 }
 
@@ -264,6 +276,7 @@ fn test(
         None => transaction.bytes(program, text, value.bytes),
     };
     let outcome = operate::test(operator, program, transaction, scratch, index, rule.captures, bytes);
+    scratch.outcome = outcome;
     let is_hit = match outcome {
         Outcome::Match => true,
         Outcome::NoMatch => false,
@@ -283,10 +296,13 @@ fn test(
         return false;
     }
     // From here on the transaction changes, so what matched is copied out of its buffers.
-    let subject: Vec<u8> = match changed {
-        Some(changed) => changed.to_vec(),
-        None => transaction.bytes(program, text, value.bytes).to_vec(),
-    };
+    let mut subject = std::mem::take(&mut scratch.subject);
+    let mut name = std::mem::take(&mut scratch.name);
+    subject.clear();
+    subject.extend_from_slice(match changed {
+        Some(changed) => changed,
+        None => transaction.bytes(program, text, value.bytes),
+    });
     if is_hit {
         let evidence = std::mem::take(&mut scratch.evidence);
         if rule.captures {
@@ -297,15 +313,34 @@ fn test(
         }
         scratch.evidence = evidence;
     }
-    if !is_match {
-        return false;
+    if is_match {
+        value_name(program, transaction, value, text, &mut name);
+        act(program, transaction, scratch, index, rule, value, &name, &subject, is_hit);
     }
-    let name = value_name(program, transaction, value, text);
+    scratch.subject = subject;
+    scratch.name = name;
+    is_match
+}
+
+/// Does what the rule asks for when it matches a value.
+#[expect(clippy::too_many_arguments, reason = "the three kinds of data, the place in them and what is there")]
+fn act(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    index: RuleIndex,
+    rule: &Rule,
+    value: &Value,
+    name: &[u8],
+    subject: &[u8],
+    is_hit: bool,
+) {
     let needs_message =
         !rule.has_link && (program.head(rule).logs || transaction.control.audit_engine != AuditEngine::Off);
     let message = if needs_message {
-        let shown = name.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(&name);
-        operate::message(operator, scratch, &subject, shown, full_name(rule, program, value, shown), is_hit)
+        let operator = program.operator(rule.operator);
+        let shown = name.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(name);
+        operate::message(operator, scratch, subject, shown, full_name(rule, program, value, shown), is_hit)
     } else {
         Vec::new()
     };
@@ -314,7 +349,7 @@ fn test(
     if let Some(severity) = severity.filter(|severity| *severity < transaction.highest_severity) {
         transaction.highest_severity = severity;
     }
-    transaction.matched.remember(&name, &subject);
+    transaction.matched.remember(name, subject);
     if transaction.control.audit_engine != AuditEngine::Off {
         transaction.audit.note_match(index);
     }
@@ -324,7 +359,6 @@ fn test(
     if !rule.has_link {
         disrupt::run(program, transaction, scratch, index, head, &message);
     }
-    true
 }
 
 fn trace_test(
@@ -337,24 +371,25 @@ fn trace_test(
 ) {
     let Some(mut trace) = transaction.trace.take() else { return };
     let bytes = changed.unwrap_or_else(|| transaction.bytes(program, text, value.bytes));
-    trace.test(value_name(program, transaction, value, text), bytes, is_match);
+    let mut name = Vec::new();
+    value_name(program, transaction, value, text, &mut name);
+    trace.test(name, bytes, is_match);
     transaction.trace = Some(trace);
 }
 
-/// `ARGS:q`, as MATCHED_VAR_NAME and the log lines name a value.
-fn value_name(program: &Program, transaction: &Transaction, value: &Value, text: &[u8]) -> Vec<u8> {
+/// Writes `ARGS:q`, as MATCHED_VAR_NAME and the log lines name a value.
+fn value_name(program: &Program, transaction: &Transaction, value: &Value, text: &[u8], name: &mut Vec<u8>) {
+    name.clear();
     let key = value.key.map(|key| transaction.bytes(program, text, key));
     match (value.variable, key) {
         // These keep the names of what was matched.
-        (Variable::MatchedVars | Variable::MatchedVarsNames, Some(key)) => key.to_vec(),
+        (Variable::MatchedVars | Variable::MatchedVarsNames, Some(key)) => name.extend_from_slice(key),
         // All nodes have the same name.
-        (Variable::Xml, _) | (_, None) => value.variable.name().as_bytes().to_vec(),
+        (Variable::Xml, _) | (_, None) => name.extend_from_slice(value.variable.name().as_bytes()),
         (variable, Some(key)) => {
-            let mut name = Vec::with_capacity(variable.name().len() + 1 + key.len());
             name.extend_from_slice(variable.name().as_bytes());
             name.push(b':');
-            line::escape_name(key, &mut name);
-            name
+            line::escape_name(key, name);
         }
     }
 }

@@ -13,6 +13,12 @@ pub(crate) fn escape_name(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn escape_with(text: &[u8], quotes: bool, out: &mut Vec<u8>) {
+    // Nearly always there is nothing to escape; no early exit, so that the compiler looks at many bytes at once.
+    let is_plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'\\') & !(quotes & (byte == b'"'));
+    if text.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+        out.extend_from_slice(text);
+        return;
+    }
     for byte in text {
         match byte {
             b'"' if quotes => out.extend_from_slice(b"\\\""),

@@ -36,6 +36,7 @@ mod request_body;
 mod response;
 mod scratch;
 mod settings;
+mod signature;
 mod trace;
 mod transaction;
 pub mod transformation;

@@ -48,6 +48,17 @@ impl CompiledOperator {
         self.text.is_some()
     }
 
+    /// Does the answer depend on the value alone, now and later?
+    pub(crate) fn is_pure(&self) -> bool {
+        let depends_on_more = match &self.operator {
+            Operator::GeoLookup(_) | Operator::Rbl(..) => true,
+            // Says whether a search would have been given up, which the conditions of a match do not tell.
+            Operator::Rx(Some(regex), _) | Operator::RxGlobal(Some(regex), _) => regex.has_match_limit(),
+            _ => false,
+        };
+        self.text.is_none() && !depends_on_more
+    }
+
     /// The argument with its macros replaced, when it has any; in `scratch.argument`.
     fn expand(&self, program: &Program, transaction: &Transaction, scratch: &mut Scratch, rule: RuleIndex) {
         if let Some(text) = &self.text {

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::collection::Value;
+use super::collection::arguments::Argument;
+use super::collection::headers::Pair;
+use super::collection::matched::Matched;
 use super::collection::store::CollectionStore;
-use super::operator::Evidence;
+use super::collection::tx::TxStore;
+use super::eval::CandidateScratch;
+use super::operator::{Evidence, Outcome};
 use super::regex::{Regex, RegexCache};
-use super::values::PhaseValues;
 
 /// One per worker thread.
 #[derive(Debug, Default)]
@@ -19,6 +23,13 @@ pub struct Scratch {
     pub(crate) front: Vec<u8>,
     /// The other buffer of a transformation.
     pub(crate) back: Vec<u8>,
+    /// What the operator asked last answered.
+    pub(crate) outcome: Outcome,
+    /// What matched, and its name.
+    pub(crate) subject: Vec<u8>,
+    pub(crate) name: Vec<u8>,
+    /// The value that an action sets.
+    pub(crate) new_value: Vec<u8>,
     /// What the operator found.
     pub(crate) evidence: Evidence,
     /// Values and bytes of macros.
@@ -26,8 +37,10 @@ pub struct Scratch {
     pub(crate) macro_text: Vec<u8>,
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
-    /// What the values of the phase under way turn into.
-    pub(crate) phase_values: Option<Box<PhaseValues>>,
+    /// Of the transaction that ended last.
+    pub(crate) spare: Option<Box<Spare>>,
+    /// Of the fast evaluation.
+    pub(crate) candidates: Option<Box<CandidateScratch>>,
     /// On while somebody measures where the time goes.
     pub(crate) stopwatch: Option<Box<super::profile::Stopwatch>>,
     /// Working memory of regular expressions.
@@ -46,6 +59,18 @@ impl Scratch {
     pub fn with_collections(store: Arc<dyn CollectionStore>) -> Self {
         Self { collections: Some(store), ..Self::default() }
     }
+}
+
+/// Buffers of a transaction that is over, for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    pub(crate) arena: Vec<u8>,
+    pub(crate) request_headers: Vec<Pair>,
+    pub(crate) response_headers: Vec<Pair>,
+    pub(crate) cookies: Vec<Pair>,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) tx: TxStore,
+    pub(crate) matched: Matched,
 }
 
 /// Working memory of regular expressions, for patterns that are not operators: selectors, tags.

@@ -5,6 +5,7 @@
 //! to them by position.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::audit;
@@ -21,6 +22,7 @@ use super::program::{AllowScope, RuleSet};
 use super::request::RequestHead;
 use super::request_body::BodyState;
 use super::response::ResponseState;
+use super::scratch::Spare;
 use super::settings::{AuditEngine, EngineMode, LimitAction};
 use super::trace::Trace;
 use super::{Interruption, Program, RuleMatch, Scratch, Verdict};
@@ -92,6 +94,8 @@ pub struct Summary {
 /// [`Transaction::finish`].
 #[derive(Debug)]
 pub struct Transaction {
+    /// Unlike that of any other transaction of the process.
+    pub(crate) serial: u64,
     /// Request head, arguments, cookies, TX values: everything that is not a body.
     pub(crate) arena: Vec<u8>,
     /// As received, transfer coding removed, up to the limit.
@@ -197,12 +201,16 @@ impl Control {
     }
 }
 
+/// Zero is nobody's.
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
 impl Transaction {
     /// Begins a transaction.
     pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Self {
-        let _ = &scratch;
+        let spare = scratch.spare.take().map(|spare| *spare).unwrap_or_default();
         let mut transaction = Self {
-            arena: Vec::with_capacity(ARENA_CAPACITY),
+            serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
+            arena: spare.arena,
             request_body: Vec::new(),
             response_body: Vec::new(),
             client_address: Span::default(),
@@ -213,16 +221,16 @@ impl Transaction {
             now: connection.now,
             elapsed: Duration::ZERO,
             request: RequestHead::default(),
-            request_headers: Vec::new(),
-            cookies: Vec::new(),
-            arguments: Vec::new(),
+            request_headers: spare.request_headers,
+            cookies: spare.cookies,
+            arguments: spare.arguments,
             body: BodyState::default(),
             multipart: Multipart::default(),
             xml: super::collection::xml::XmlState::default(),
             response: ResponseState::default(),
-            response_headers: Vec::new(),
-            tx: TxStore::default(),
-            matched: Matched::default(),
+            response_headers: spare.response_headers,
+            tx: spare.tx,
+            matched: spare.matched,
             persistent: Persistent::default(),
             environment: Vec::new(),
             geo: Vec::new(),
@@ -242,6 +250,7 @@ impl Transaction {
             audit: audit::AuditNotes::default(),
             trace: program.options.trace.then(Trace::default),
         };
+        transaction.arena.reserve(ARENA_CAPACITY);
         transaction.tx.reset(program.tx_names.len());
         transaction.client_address = transaction.store_text(connection.client_address);
         transaction.server_address = transaction.store_text(connection.server_address);
@@ -325,7 +334,7 @@ impl Transaction {
         eval::run_phase(program, self, scratch, 5);
         self.save_persistent(scratch);
         let audit = audit::entry(program, self, &mut scratch.caches);
-        Summary {
+        let summary = Summary {
             matches: std::mem::take(&mut self.matches),
             notices: self.notices(program),
             interruption: self.interruption.take(),
@@ -333,7 +342,32 @@ impl Transaction {
             outbound_score: self.score(program, OUTBOUND_SCORES),
             audit,
             trace: self.trace.take(),
+        };
+        self.give_back(scratch);
+        summary
+    }
+
+    /// Leaves the buffers to the next transaction, unless they have become large.
+    fn give_back(&mut self, scratch: &mut Scratch) {
+        if self.arena.capacity() > SPARE_ARENA || self.arguments.capacity() > SPARE_ARENA / size_of::<Argument>() {
+            return;
         }
+        let mut spare = Spare {
+            arena: std::mem::take(&mut self.arena),
+            request_headers: std::mem::take(&mut self.request_headers),
+            response_headers: std::mem::take(&mut self.response_headers),
+            cookies: std::mem::take(&mut self.cookies),
+            arguments: std::mem::take(&mut self.arguments),
+            tx: std::mem::take(&mut self.tx),
+            matched: std::mem::take(&mut self.matched),
+        };
+        spare.arena.clear();
+        spare.request_headers.clear();
+        spare.response_headers.clear();
+        spare.cookies.clear();
+        spare.arguments.clear();
+        spare.matched.forget();
+        scratch.spare = Some(Box::new(spare));
     }
 
     /// One line when the request body could not be read, and one for each rule that gave up.
@@ -408,6 +442,9 @@ impl Transaction {
 
 /// What an ordinary request needs.
 const ARENA_CAPACITY: usize = 4096;
+
+/// Buffers beyond this are not kept for the next transaction.
+const SPARE_ARENA: usize = 64 * 1024;
 
 /// HIGHEST_SEVERITY before any rule with a severity matched.
 const NO_SEVERITY: u8 = 255;

@@ -113,6 +113,13 @@ impl PartsChange {
 }
 
 impl Transaction {
+    /// Did a `ctl` take values away from this rule?
+    pub(crate) fn has_removed_targets(&self, program: &Program, rule: RuleIndex) -> bool {
+        self.removed_targets
+            .iter()
+            .any(|removed| program.rule_sets.get(removed.rules.0 as usize).is_some_and(|set| set.contains(rule)))
+    }
+
     /// Did a `ctl` take this value away from this rule?
     pub(crate) fn is_target_removed(
         &self,

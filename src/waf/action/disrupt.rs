@@ -19,6 +19,9 @@ pub(crate) fn run(
     head: &Head,
     operator: &[u8],
 ) {
+    if !head.logs && !head.audits && matches!(head.disposition, Disposition::Pass) {
+        return;
+    }
     let phase = transaction.phase;
     let location = match &head.disposition {
         Disposition::Redirect(url) => super::expanded(url, program, transaction, scratch, rule),

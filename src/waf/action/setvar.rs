@@ -52,7 +52,8 @@ impl SetVariable {
             line::escape_name(&plain, &mut name_bytes);
             scratch.argument = plain;
         }
-        let mut value = Vec::new();
+        let mut value = std::mem::take(&mut scratch.new_value);
+        value.clear();
         if let Change::Set(text) | Change::Add(text) = &self.change {
             text.expand(program, transaction, scratch, Some(rule), &mut value);
         }
@@ -69,6 +70,7 @@ impl SetVariable {
             };
             self.change_persistent(transaction, name, &value);
         }
+        scratch.new_value = value;
     }
 
     fn change_tx(&self, transaction: &mut Transaction, name: TxName<'_>, value: &[u8]) {

@@ -19,6 +19,14 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
+    /// A new transaction.
+    pub(crate) fn forget(&mut self) {
+        self.clear_chain();
+        self.last_name.clear();
+        self.last_value.clear();
+        self.has_last = false;
+    }
+
     /// A chain ended.
     pub(crate) fn clear_chain(&mut self) {
         self.bytes.clear();

@@ -66,6 +66,11 @@ impl TxStore {
         self.slots.get(slot.0 as usize).copied().flatten().map(|held| held.value)
     }
 
+    /// The value of a slot, and its name when it is not spelled as the rules spell it; both in the arena.
+    pub(crate) fn held(&self, slot: TxSlot) -> Option<(Span, Option<Span>)> {
+        self.slots.get(slot.0 as usize).copied().flatten().map(|held| (held.value, held.name))
+    }
+
     fn place(&self, name: &[u8]) -> Option<&Option<Held>> {
         let place = self.places.get(name.to_ascii_lowercase().as_slice())?;
         self.overflow.get(*place).map(|(_, held)| held)

@@ -102,9 +102,10 @@ pub struct OperatorContext<'a> {
 }
 
 /// The answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Outcome {
     /// No.
+    #[default]
     NoMatch,
     /// Yes.
     Match,

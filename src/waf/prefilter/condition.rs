@@ -21,11 +21,6 @@ pub(super) struct Condition {
 const MOST_FREQUENT: f64 = 0.05;
 
 impl Condition {
-    /// Is every value good enough?
-    pub(super) fn is_empty(&self) -> bool {
-        self.literals.is_none() && self.sets.is_empty() && self.length == 0
-    }
-
     /// Of an operator. Whoever asks for those with macros or with effects besides the answer is told "maybe".
     pub(super) fn of(compiled: &CompiledOperator) -> Self {
         if compiled.has_macros() {

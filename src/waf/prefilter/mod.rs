@@ -1,135 +1,165 @@
 //! Which operators could match a value: "no" or "maybe", never "yes".
 //!
 //! [`Condition`] says what a value must have for an operator to match it: one of several texts, a byte of each of
-//! several sets, a length. One walk over the value with all texts in one automaton, and the set of its bytes, answers
-//! for all operators at once; the answer is a bit per operator.
+//! several sets, a length. One walk over the value finds all [`texts`] and its [`signature`]; the operators without
+//! texts depend on signature and length alone, and as ordinary values share few of these, their answer is remembered.
+//! An answer has a bit per operator.
 //!
-//! Case is folded for the search only, so a text in the wrong case is a "maybe" too many. Long texts are cut: what they
-//! begin with is as necessary, and the automaton stays small enough for the cache.
+//! Case is folded, so a text in the wrong case is a "maybe" too many, and the answer for a value holds for its
+//! lower-case form as well.
 
 mod condition;
 mod pattern;
+mod texts;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::operate::CompiledOperator;
 use super::program::OperatorId;
-use super::regex::ByteSet;
+use super::signature::{self, Signature};
 use condition::Condition;
 use pattern::MOST_SETS;
-
-/// How much of a text is looked for.
-const TEXT_BYTES: usize = 6;
+use texts::Texts;
 
 /// Lengths that are told apart.
 const LENGTHS: usize = 32;
 
+/// Answers of the operators without texts that a worker remembers.
+const REMEMBERED: usize = 512;
+
 /// The conditions of all operators of a program, made to be asked together.
 #[derive(Debug, Default)]
 pub(crate) struct Prefilter {
+    /// Tells programs apart in [`Memory`].
+    id: u64,
     /// Words of one answer.
     words: usize,
     /// Which bit of an answer is about an operator.
     bits: Vec<Option<u32>>,
-    /// All texts; `None` when there are none, or too many to be worth it.
-    automaton: Option<DFA>,
-    /// Operators of each text, ranges of `text_operators`.
-    texts: Vec<(u32, u32)>,
-    text_operators: Vec<u32>,
-    /// Operators that ask for no text, and all when there is no automaton.
-    textless: Vec<u64>,
-    /// Operators with so many sets or fewer: those that pass whatever bytes there are.
-    setless: [Vec<u64>; MOST_SETS],
-    /// For the n-th set of each operator and each byte: the operators whose set has it.
-    by_byte: [Vec<u64>; MOST_SETS],
-    /// Operators that a value of that length is long enough for.
-    by_length: Vec<u64>,
+    /// By bit.
+    needs: Vec<Needs>,
+    /// Bits of the operators that ask for no text.
+    textless: Vec<u32>,
+    texts: Texts,
+    /// By text: what it adds to the signature, and the bits of the operators that ask for it.
+    asking: Vec<(Signature, Box<[u32]>)>,
+    /// Texts of one byte: their signature, and the operators that ask for them.
+    singles: Vec<(Signature, Box<[u32]>)>,
+    /// All of their signatures.
+    all_singles: Signature,
 }
+
+/// What a value needs besides texts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needs {
+    sets: [Signature; MOST_SETS],
+    count: u8,
+    length: u8,
+}
+
+impl Needs {
+    fn of(condition: &Condition) -> Self {
+        let mut needs = Self { length: condition.length.min(LENGTHS - 1) as u8, ..Self::default() };
+        for (slot, set) in needs.sets.iter_mut().zip(&condition.sets) {
+            *slot = signature::of_set(*set);
+            needs.count += 1;
+        }
+        needs
+    }
+
+    #[inline]
+    fn are_met(&self, signature: Signature, length: u8) -> bool {
+        length >= self.length && self.sets.iter().take(usize::from(self.count)).all(|set| set & signature != 0)
+    }
+}
+
+/// What a worker remembers between questions.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    folded: Vec<u8>,
+    /// Of the prefilters asked last, by the end of their ids.
+    answers: [Answers; PREFILTERS],
+}
+
+/// Prefilters whose answers are remembered: two of each of four programs.
+const PREFILTERS: usize = 8;
+
+/// Answers for signatures and lengths.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Of this prefilter.
+    id: u64,
+    keys: Vec<Option<(Signature, u8)>>,
+    answers: Vec<u64>,
+}
+
+impl Answers {
+    fn turn_to(&mut self, filter: &Prefilter) {
+        if self.id != filter.id {
+            self.id = filter.id;
+            self.keys.clear();
+            self.keys.resize(REMEMBERED, None);
+            self.answers.clear();
+            self.answers.resize(REMEMBERED * filter.words, 0);
+        }
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Prefilter {
     /// Of the operators of a program, as far as they are asked for.
     pub(crate) fn new(operators: &[CompiledOperator], is_asked: impl Fn(u32) -> bool) -> Self {
-        let mut filter = Self::default();
-        let mut conditions = Vec::new();
+        let mut filter = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), ..Self::default() };
+        let mut asking: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
         for (id, operator) in (0_u32..).zip(operators) {
-            let condition = Condition::of(operator);
-            let is_told = is_asked(id) && !condition.is_empty();
-            filter.bits.push(is_told.then_some(conditions.len() as u32));
-            if is_told {
-                conditions.push(condition);
+            // An operator without conditions has a bit too, for what is found out about it later.
+            if !is_asked(id) || !operator.is_pure() {
+                filter.bits.push(None);
+                continue;
             }
-        }
-        let words = conditions.len().div_ceil(64);
-        filter.words = words;
-        filter.textless = vec![0; words];
-        filter.by_length = vec![0; words * LENGTHS];
-        for table in &mut filter.setless {
-            *table = vec![0; words];
-        }
-        for table in &mut filter.by_byte {
-            *table = vec![0; words * 256];
-        }
-        let mut texts: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
-        for (bit, condition) in (0_u32..).zip(&conditions) {
-            match &condition.literals {
-                None => set(&mut filter.textless, bit),
-                Some(literals) => {
-                    for text in literals {
-                        let known = texts.entry(text.get(..TEXT_BYTES).unwrap_or(text)).or_default();
-                        if known.last() != Some(&bit) {
-                            known.push(bit);
-                        }
-                    }
+            let condition = Condition::of(operator);
+            let bit = filter.needs.len() as u32;
+            filter.bits.push(Some(bit));
+            filter.needs.push(Needs::of(&condition));
+            let Some(literals) = condition.literals else {
+                filter.textless.push(bit);
+                continue;
+            };
+            for text in literals {
+                let bits = asking.entry(text).or_default();
+                if bits.last() != Some(&bit) {
+                    bits.push(bit);
                 }
             }
-            filter.add_sets(bit, &condition.sets);
-            for length in condition.length.min(LENGTHS - 1)..LENGTHS {
-                set(filter.by_length.get_mut(length * words..).unwrap_or_default(), bit);
+        }
+        for (pair, _) in signature::PAIRS {
+            asking.entry(pair.to_vec()).or_default();
+        }
+        filter.words = filter.needs.len().div_ceil(64);
+        let mut texts: Vec<&[u8]> = Vec::new();
+        for (text, bits) in &asking {
+            match text.as_slice() {
+                [byte] => filter.singles.push((signature::bit(*byte), bits.as_slice().into())),
+                text => {
+                    texts.push(text);
+                    let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
+                    filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
+                }
             }
         }
-        filter.add_texts(&texts);
+        filter.all_singles = filter.singles.iter().fold(0, |all, (bit, _)| all | bit);
+        filter.texts = Texts::new(&texts, pattern::commonness);
         filter
     }
 
-    fn add_sets(&mut self, operator: u32, sets: &[ByteSet]) {
-        let words = self.words;
-        for (number, (setless, by_byte)) in self.setless.iter_mut().zip(&mut self.by_byte).enumerate() {
-            let Some(members) = sets.get(number) else {
-                set(setless, operator);
-                continue;
-            };
-            for byte in members.iter() {
-                set(by_byte.get_mut(usize::from(byte) * words..).unwrap_or_default(), operator);
-            }
-        }
-    }
-
-    fn add_texts(&mut self, texts: &BTreeMap<&[u8], Vec<u32>>) {
-        if texts.is_empty() {
-            return;
-        }
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .ascii_case_insensitive(true)
-            .build(texts.keys());
-        let Ok(automaton) = automaton else {
-            self.textless.fill(u64::MAX);
-            return;
-        };
-        for operators in texts.values() {
-            let start = self.text_operators.len() as u32;
-            self.text_operators.extend_from_slice(operators);
-            self.texts.push((start, self.text_operators.len() as u32));
-        }
-        self.automaton = Some(automaton);
+    /// Unlike that of any other prefilter of the process; never 0.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
     /// Words of an answer.
@@ -137,88 +167,73 @@ impl Prefilter {
         self.words
     }
 
-    /// Which bit of an answer is about that operator; nothing when it is always "maybe".
+    /// Which bit of an answer is about that operator; nothing when its answer depends on more than the value.
     pub(crate) fn bit(&self, operator: OperatorId) -> Option<u32> {
         self.bits.get(operator.0 as usize).copied().flatten()
     }
 
-    /// Writes what could match `value` to `out`, which has [`Prefilter::words`] words.
-    pub(crate) fn ask(&self, value: &[u8], out: &mut [u64]) {
-        let words = self.words;
-        out.copy_from_slice(self.textless.get(..out.len()).unwrap_or_default());
-        let mut present = [false; 256];
-        self.find_texts(value, &mut present, out);
-        let length = value.len().min(LENGTHS - 1);
-        narrow(out, self.by_length.get(length * words..).unwrap_or_default());
-        let mut bytes = [0_u8; 256];
-        let mut count = 0;
-        for (byte, _) in (0..=u8::MAX).zip(&present).filter(|(_, is_there)| **is_there) {
-            if let Some(slot) = bytes.get_mut(count) {
-                *slot = byte;
-                count += 1;
-            }
+    /// Writes what could match `value` to `out`, which has [`Prefilter::words`] words; gives the value's signature.
+    pub(crate) fn ask(&self, memory: &mut Memory, value: &[u8], out: &mut [u64]) -> Signature {
+        let bytes = signature::of_value(value);
+        let length = value.len().min(LENGTHS - 1) as u8;
+        let Memory { folded, answers } = memory;
+        if let Some(answers) = answers.get_mut(self.id as usize % PREFILTERS) {
+            self.ask_textless(answers, bytes, length, out);
         }
-        let bytes = bytes.get(..count).unwrap_or_default();
-        let (mut few, mut many) = ([0_u64; 16], Vec::new());
-        let passing = match few.get_mut(..words) {
-            Some(passing) => passing,
-            None => {
-                many.resize(words, 0);
-                &mut many[..]
-            }
-        };
-        for (setless, by_byte) in self.setless.iter().zip(&self.by_byte) {
-            if out.iter().all(|word| *word == 0) {
-                return;
-            }
-            passing.copy_from_slice(setless);
-            for byte in bytes {
-                let row = by_byte.get(usize::from(*byte) * words..).unwrap_or_default();
-                for (word, more) in passing.iter_mut().zip(row) {
-                    *word |= more;
+        let mut pass = |bits: &[u32]| {
+            for bit in bits {
+                if self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(bytes, length)) {
+                    set(out, *bit);
                 }
             }
-            narrow(out, passing);
+        };
+        let mut signature = bytes;
+        folded.clear();
+        folded.extend(value.iter().map(u8::to_ascii_lowercase));
+        self.texts.find(folded, |text| {
+            if let Some((pair, bits)) = self.asking.get(text as usize) {
+                signature |= pair;
+                pass(bits);
+            }
+        });
+        if bytes & self.all_singles != 0 {
+            for (bit, asking) in &self.singles {
+                if bytes & bit != 0 {
+                    pass(asking);
+                }
+            }
         }
+        if value.last() == Some(&b'.') {
+            signature |= signature::ENDS_WITH_DOT;
+        }
+        signature
     }
 
-    fn find_texts(&self, value: &[u8], present: &mut [bool; 256], out: &mut [u64]) {
-        let start = self.automaton.as_ref().and_then(|found| found.start_state(Anchored::No).ok());
-        let (Some(automaton), Some(start)) = (&self.automaton, start) else {
-            value.iter().for_each(|byte| mark(present, *byte));
+    /// Writes what the operators without texts say.
+    fn ask_textless(&self, memory: &mut Answers, signature: Signature, length: u8, out: &mut [u64]) {
+        memory.turn_to(self);
+        let mixed = (signature as u64) ^ ((signature >> 64) as u64).rotate_left(29) ^ u64::from(length) << 17;
+        let place = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % REMEMBERED;
+        let words = place * self.words..(place + 1) * self.words;
+        let (Some(key), Some(answer)) = (memory.keys.get_mut(place), memory.answers.get_mut(words)) else {
+            // There is room for every place; in doubt everything may match.
+            out.fill(u64::MAX);
             return;
         };
-        let mut state = start;
-        for byte in value {
-            mark(present, *byte);
-            state = automaton.next_state(Anchored::No, state, *byte);
-            if automaton.is_special(state) && automaton.is_match(state) {
-                for index in 0..automaton.match_len(state) {
-                    let text = automaton.match_pattern(state, index).as_usize();
-                    let (start, end) = self.texts.get(text).copied().unwrap_or_default();
-                    for operator in self.text_operators.get(start as usize..end as usize).unwrap_or_default() {
-                        set(out, *operator);
-                    }
+        if *key != Some((signature, length)) {
+            *key = Some((signature, length));
+            answer.fill(0);
+            for bit in &self.textless {
+                if self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(signature, length)) {
+                    set(answer, *bit);
                 }
             }
         }
+        out.copy_from_slice(answer);
     }
 }
 
-fn narrow(out: &mut [u64], allowed: &[u64]) {
-    for (word, allowed) in out.iter_mut().zip(allowed) {
-        *word &= allowed;
-    }
-}
-
-fn mark(present: &mut [bool; 256], byte: u8) {
-    if let Some(slot) = present.get_mut(usize::from(byte)) {
-        *slot = true;
-    }
-}
-
-/// Sets a bit.
-pub(crate) fn set(words: &mut [u64], bit: u32) {
+fn set(words: &mut [u64], bit: u32) {
     if let Some(word) = words.get_mut((bit / 64) as usize) {
         *word |= 1 << (bit % 64);
     }

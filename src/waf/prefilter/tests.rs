@@ -19,7 +19,7 @@ fn compile(operators: &[(&'static str, &str)]) -> Vec<CompiledOperator> {
 
 fn candidates(filter: &Prefilter, value: &[u8]) -> Vec<u32> {
     let mut words = vec![0; filter.words()];
-    filter.ask(value, &mut words);
+    filter.ask(&mut Memory::default(), value, &mut words);
     let is_maybe = |id: &u32| filter.bit(OperatorId(*id)).is_none_or(|bit| is_set(&words, bit));
     (0..OPERATORS.len() as u32).filter(is_maybe).collect()
 }

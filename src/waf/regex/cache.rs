@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use regex_automata::hybrid::{self, dfa::DFA};
 use regex_automata::meta;
 
 use super::backtrack::Memory;
@@ -17,14 +18,24 @@ const SEARCHES_PER_CHECK: u32 = 4096;
 /// One per worker.
 #[derive(Default)]
 pub struct RegexCache {
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Slot>,
     searches: u32,
     pub(super) memory: Memory,
 }
 
+/// What searches with one regex need.
+#[derive(Default)]
 struct Slot {
     id: u64,
-    cache: Box<meta::Cache>,
+    scanner: Option<Box<hybrid::dfa::Cache>>,
+    automaton: Option<Box<meta::Cache>>,
+}
+
+impl Slot {
+    fn memory_usage(&self) -> usize {
+        self.scanner.as_ref().map_or(0, |cache| cache.memory_usage())
+            + self.automaton.as_ref().map_or(0, |cache| cache.memory_usage())
+    }
 }
 
 impl RegexCache {
@@ -37,11 +48,19 @@ impl RegexCache {
     /// Bytes held at the moment.
     #[must_use]
     pub fn memory_usage(&self) -> usize {
-        let caches: usize = self.slots.iter().flatten().map(|slot| slot.cache.memory_usage()).sum();
-        self.slots.capacity() * size_of::<Option<Slot>>() + caches + self.memory.memory_usage()
+        let caches: usize = self.slots.iter().map(Slot::memory_usage).sum();
+        self.slots.capacity() * size_of::<Slot>() + caches + self.memory.memory_usage()
+    }
+
+    pub(super) fn scanner(&mut self, id: u64, dfa: &DFA) -> &mut hybrid::dfa::Cache {
+        self.slot(id).scanner.get_or_insert_with(|| Box::new(dfa.create_cache()))
     }
 
     pub(super) fn automaton(&mut self, id: u64, regex: &meta::Regex) -> &mut meta::Cache {
+        self.slot(id).automaton.get_or_insert_with(|| Box::new(regex.create_cache()))
+    }
+
+    fn slot(&mut self, id: u64) -> &mut Slot {
         self.searches += 1;
         if self.searches >= SEARCHES_PER_CHECK {
             self.searches = 0;
@@ -52,22 +71,20 @@ impl RegexCache {
         }
         let index = usize::try_from(id % REGEX_CACHE_SLOTS as u64).unwrap_or_default();
         if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
+            self.slots.resize_with(index + 1, Slot::default);
         }
-        // The index is below the length: the slot exists, and the fallback is never used.
-        let fresh = || Slot { id, cache: Box::new(regex.create_cache()) };
         #[expect(clippy::indexing_slicing, reason = "the table was just made long enough")]
-        let place = &mut self.slots[index];
-        if place.as_ref().is_some_and(|slot| slot.id != id) {
-            *place = None;
+        let slot = &mut self.slots[index];
+        if slot.id != id {
+            *slot = Slot { id, ..Slot::default() };
         }
-        &mut place.get_or_insert_with(fresh).cache
+        slot
     }
 }
 
 impl fmt::Debug for RegexCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.slots.iter().flatten().count();
+        let used = self.slots.iter().filter(|slot| slot.memory_usage() > 0).count();
         f.debug_struct("RegexCache").field("caches", &used).finish_non_exhaustive()
     }
 }

@@ -19,10 +19,12 @@ mod match_limit;
 mod parser;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use regex_automata::hybrid::{self, dfa::DFA};
 use regex_automata::meta;
+use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind, PatternID};
 use regex_syntax::hir::Hir;
@@ -180,7 +182,10 @@ struct Inner {
     pattern: Box<[u8]>,
     hir: Hir,
     group_names: Vec<Option<Box<str>>>,
-    automaton: Option<meta::Regex>,
+    /// Says whether there is a match; nothing when automata would be too large.
+    scanner: Option<DFA>,
+    /// Says where it is; made when there first is one, because most patterns never match.
+    automaton: OnceLock<Option<meta::Regex>>,
     backtracker: Option<Backtracker>,
     /// Tells where groups are when the automaton may tell otherwise: it takes another way than PCRE through rounds of a
     /// loop that consume nothing.
@@ -197,10 +202,10 @@ impl Regex {
     pub fn compile(pattern: &[u8], options: RegexOptions) -> Result<Self, RegexError> {
         let parsed = parser::parse(pattern, &options)?;
         let lowered = lower::lower(&parsed.node);
-        let automaton = if options.is_reference { None } else { automaton(&lowered.hir) };
-        let backtracker = (!lowered.is_exact || automaton.is_none())
+        let scanner = if options.is_reference { None } else { scanner(&lowered.hir) };
+        let backtracker = (!lowered.is_exact || scanner.is_none())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
-        let capturer = (automaton.is_some() && backtracker.is_none() && parsed.node.has_idle_rounds())
+        let capturer = (scanner.is_some() && backtracker.is_none() && parsed.node.has_idle_rounds())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
         let match_limit =
             options.match_limit.map(|limit| match_limit::compile(&parsed.node, parsed.group_names.len(), limit));
@@ -212,7 +217,8 @@ impl Regex {
                 pattern: pattern.into(),
                 hir: lowered.hir,
                 group_names: parsed.group_names,
-                automaton,
+                scanner,
+                automaton: OnceLock::new(),
                 backtracker,
                 backtrack_steps: options.backtrack_steps,
             }),
@@ -225,18 +231,30 @@ impl Regex {
         if let Some(limited) = &inner.match_limit {
             limited.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
         }
-        let Some(automaton) = &inner.automaton else {
+        let Some(scanner) = &inner.scanner else {
             return self.backtrack(cache, haystack, 0, 0);
         };
         let input = Input::new(haystack);
-        if inner.backtracker.is_none() {
-            let searched = cache.automaton(inner.id, automaton);
-            return Ok(automaton.search_half_with(searched, &input.earliest(true)).is_some());
+        let found = scanner.try_search_fwd(cache.scanner(inner.id, scanner), &input.clone().earliest(true));
+        // It neither stops at any byte nor gives up: it is built so.
+        if let Ok(None) = found {
+            return Ok(false);
         }
+        if inner.backtracker.is_none() {
+            return Ok(true);
+        }
+        let Some(automaton) = self.automaton() else { return self.backtrack(cache, haystack, 0, 0) };
         match automaton.search_with(cache.automaton(inner.id, automaton), &input) {
             None => Ok(false),
             Some(found) => self.backtrack(cache, haystack, 0, found.start()),
         }
+    }
+
+    /// The automata that know where a match is; nothing when they would be too large.
+    fn automaton(&self) -> Option<&meta::Regex> {
+        let inner = &*self.inner;
+        inner.scanner.as_ref()?;
+        inner.automaton.get_or_init(|| automaton(&inner.hir)).as_ref()
     }
 
     /// Like [`Regex::is_match`], and where each group matched.
@@ -264,7 +282,7 @@ impl Regex {
         }
         captures.slots.resize(inner.group_names.len() * 2, None);
         let mut from = start;
-        if let Some(automaton) = &inner.automaton {
+        if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);
             let searched = cache.automaton(inner.id, automaton);
             if inner.backtracker.is_none() {
@@ -329,6 +347,12 @@ impl Regex {
         self.inner.hir.properties().minimum_len().is_none()
     }
 
+    /// Does it give up where PCRE would ([`RegexOptions::match_limit`])?
+    #[must_use]
+    pub fn has_match_limit(&self) -> bool {
+        self.inner.match_limit.is_some()
+    }
+
     /// What every match must satisfy, for prefilters: the pattern itself, or when [`Regex::uses_backtracker`] a
     /// superset of it.
     #[must_use]
@@ -358,7 +382,8 @@ impl Regex {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         self.inner.pattern.len()
-            + self.inner.automaton.as_ref().map_or(0, meta::Regex::memory_usage)
+            + self.inner.scanner.as_ref().map_or(0, |scanner| scanner.get_nfa().memory_usage())
+            + self.inner.automaton.get().and_then(Option::as_ref).map_or(0, meta::Regex::memory_usage)
             + self.inner.backtracker.as_ref().map_or(0, Backtracker::memory_usage)
     }
 }
@@ -369,12 +394,29 @@ impl fmt::Debug for Regex {
     }
 }
 
-/// Automata of a pattern; none when they would be too large, and the backtracker counts instead.
+/// An automaton that is made while it searches and never gives up: when its memory is full it begins anew, which costs
+/// less than any other way to search. Nothing when the pattern is too large; the backtracker counts instead.
+fn scanner(hir: &Hir) -> Option<DFA> {
+    let nfa = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(REGEX_NFA_BYTES))
+        .which_captures(thompson::WhichCaptures::None);
+    let nfa = thompson::Compiler::new().configure(nfa).build_from_hir(hir).ok()?;
+    let config = hybrid::dfa::Config::new()
+        .match_kind(MatchKind::LeftmostFirst)
+        .cache_capacity(REGEX_LAZY_DFA_BYTES)
+        .skip_cache_capacity_check(true)
+        .minimum_cache_clear_count(None);
+    hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa).ok()
+}
+
+/// Automata of a pattern that are found to have a match.
 fn automaton(hir: &Hir) -> Option<meta::Regex> {
     let config = meta::Config::new()
         .utf8_empty(false)
         .match_kind(MatchKind::LeftmostFirst)
-        .nfa_size_limit(Some(REGEX_NFA_BYTES))
+        // Groups make it larger than the scanner's, whose size is limited.
+        .nfa_size_limit(None)
         .hybrid_cache_capacity(REGEX_LAZY_DFA_BYTES)
         .onepass_size_limit(Some(256 * 1024))
         .dfa(true);

@@ -27,6 +27,7 @@ mod nulls;
 mod parity;
 mod path;
 mod php_names;
+mod trigger;
 mod trim;
 mod unicode_map;
 mod url;
@@ -35,6 +36,7 @@ mod whitespace;
 
 use std::sync::Arc;
 
+pub(crate) use trigger::Trigger;
 pub use unicode_map::{UnicodeMap, UnicodeMapError};
 
 /// What transformations need besides the value.

@@ -1,0 +1,333 @@
+//! The fast evaluation: of each block only the rules that could match, in their order.
+//!
+//! Which these are is worked out when the block is entered, from what the prefilter says of the values that its rules
+//! look at ([`crate::waf::plan`]). A candidate is then tested as the plain evaluation does it, on values and
+//! transformations that it shares with the other rules.
+
+use super::{act, is_excluded, run_rule, test, test_value, value_name};
+use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable, Wanted};
+use crate::waf::operator::Outcome;
+use crate::waf::plan::{Shape, View};
+use crate::waf::program::{Program, Rule, RuleIndex, TxSlot};
+use crate::waf::scratch::{RegexCaches, Scratch};
+use crate::waf::settings::{AuditEngine, EngineMode};
+use crate::waf::transaction::Transaction;
+use crate::waf::values::{Full, Member, PhaseValues, ValueId};
+
+/// What a worker reuses for it.
+#[derive(Debug, Default)]
+pub(crate) struct CandidateScratch {
+    values: PhaseValues,
+    /// Rules of the phase, a bit each.
+    candidates: Vec<u64>,
+}
+
+/// As the plain [`super::run_rules`].
+pub(super) fn run_rules(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) {
+    let mut own = scratch.candidates.take().unwrap_or_default();
+    own.values.begin(program, transaction, phase);
+    own.candidates.clear();
+    own.candidates.extend_from_slice(program.plan.always());
+    walk(program, transaction, scratch, phase, &mut own);
+    scratch.candidates = Some(own);
+}
+
+fn walk(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    phase: u8,
+    own: &mut CandidateScratch,
+) {
+    let plan = &program.plan;
+    let range = program.phase(phase);
+    let mut index = range.start;
+    let mut entered = u32::MAX;
+    let mut end = range.start;
+    // Where the chain under way will jump to if it matches.
+    let mut jump = None;
+    let mut is_in_chain = false;
+    while index < range.end {
+        if !is_in_chain {
+            let number = plan.block_of(index);
+            if number != entered {
+                let Some(block) = plan.block(number) else { return };
+                let caches = &mut scratch.caches;
+                own.values.add_candidates(program, transaction, caches, plan.groups(block), &mut own.candidates);
+                entered = number;
+                end = block.end;
+                scratch.end_lap(None);
+            }
+            index = next_candidate(&own.candidates, index, end);
+            if index == end {
+                continue;
+            }
+            jump = None;
+            transaction.matched.clear_chain();
+        }
+        let Some(rule) = program.rule(index) else { return };
+        is_in_chain = false;
+        if transaction.removed_rules.contains(index) {
+            index = rule.chain_end;
+            continue;
+        }
+        if transaction.control.engine == EngineMode::Off {
+            return;
+        }
+        let is_match = run_candidate(program, transaction, scratch, &mut own.values, index, rule);
+        scratch.end_lap(Some(index));
+        if !is_match {
+            index = rule.chain_end;
+            continue;
+        }
+        if transaction.is_phase_over {
+            return;
+        }
+        jump = rule.skip_after.or(jump);
+        index += 1;
+        is_in_chain = rule.has_link;
+        if !rule.has_link {
+            match jump {
+                Some(target) => index = target,
+                None => {
+                    for _ in 0..program.head(rule).skip {
+                        index = program.rule(index).map_or(range.end, |rule| rule.chain_end);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first candidate from `index` on and before `end`, or `end`.
+fn next_candidate(candidates: &[u64], index: RuleIndex, end: RuleIndex) -> RuleIndex {
+    let mut number = index / 64;
+    let mut mask = u64::MAX << (index % 64);
+    while number * 64 < end {
+        let word = candidates.get(number as usize).copied().unwrap_or_default() & mask;
+        if word != 0 {
+            return (number * 64 + word.trailing_zeros()).min(end);
+        }
+        number += 1;
+        mask = u64::MAX;
+    }
+    end
+}
+
+/// As the plain [`run_rule`].
+fn run_candidate(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    values: &mut PhaseValues,
+    index: RuleIndex,
+    rule: &Rule,
+) -> bool {
+    if let Some(view) = program.plan.view(index) {
+        if !program.options.transformation_cache {
+            values.forget_steps();
+        }
+        if let Ok(is_match) = run_shared(program, transaction, scratch, values, index, rule, view) {
+            return is_match;
+        }
+        return run_rule(program, transaction, scratch, index, rule);
+    }
+    let shape = program.plan.shape(index);
+    if !may_match(shape, transaction) {
+        return false;
+    }
+    match shape {
+        Shape::Number(slot, ..) | Shape::Count(slot, ..) if is_silent(program, transaction, index, rule) => {
+            act_on_slot(program, transaction, scratch, index, rule, slot, matches!(shape, Shape::Count(..)))
+        }
+        _ => run_rule(program, transaction, scratch, index, rule),
+    }
+}
+
+/// Does a match need nothing but the value and its name?
+fn is_silent(program: &Program, transaction: &Transaction, index: RuleIndex, rule: &Rule) -> bool {
+    let is_logged = !rule.has_link && program.head(rule).logs;
+    !is_logged
+        && !rule.captures
+        && transaction.control.audit_engine == AuditEngine::Off
+        && !transaction.has_removed_targets(program, index)
+}
+
+/// A rule about a number in TX matches: what [`super::test`] does then. `true`, it did.
+fn act_on_slot(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    index: RuleIndex,
+    rule: &Rule,
+    slot: TxSlot,
+    is_count: bool,
+) -> bool {
+    let mut subject = std::mem::take(&mut scratch.subject);
+    let mut name = std::mem::take(&mut scratch.name);
+    subject.clear();
+    let key = Bytes { buffer: Buffer::SlotName, span: Span { start: slot.0, len: 0 } };
+    let mut value = Value { variable: Variable::Tx, key: None, bytes: Bytes::default(), is_count };
+    match transaction.tx.held(slot) {
+        held if is_count => subject.push(if held.is_some() { b'1' } else { b'0' }),
+        Some((span, spelled)) => {
+            subject.extend_from_slice(span.of(&transaction.arena));
+            value.key = Some(spelled.map_or(key, Bytes::arena));
+        }
+        None => {}
+    }
+    value_name(program, transaction, &value, &[], &mut name);
+    act(program, transaction, scratch, index, rule, &value, &name, &subject, !rule.is_negated);
+    scratch.subject = subject;
+    scratch.name = name;
+    true
+}
+
+/// Does a rule about a number in TX match?
+fn may_match(shape: Shape, transaction: &Transaction) -> bool {
+    match shape {
+        Shape::Number(slot, comparison, number, wanted) => transaction.tx.slot(slot).is_some_and(|span| {
+            comparison.holds(crate::waf::number::atoi(span.of(&transaction.arena)), number) == wanted
+        }),
+        Shape::Count(slot, comparison, number, wanted) => {
+            comparison.holds(i64::from(transaction.tx.slot(slot).is_some()), number) == wanted
+        }
+        Shape::Other => true,
+    }
+}
+
+/// Tests a rule on shared values. Nothing has happened yet when there is no room for them.
+fn run_shared(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    values: &mut PhaseValues,
+    index: RuleIndex,
+    rule: &Rule,
+    view: View,
+) -> Result<bool, Full> {
+    let Some(lane) = program.plan.lane(view.lane) else { return Err(Full) };
+    let parts = program.plan.list(view.list);
+    let excludes = |number: u32, value: &Value, text: &[u8], caches: &mut RegexCaches| {
+        let Some(target) = program.targets.get(number as usize) else { return false };
+        let wanted = Wanted::of(&target.selector, &[]);
+        is_excluded(program, &*transaction, target, wanted, value, text, caches)
+    };
+    for part in parts {
+        values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
+    }
+    let is_filtered = program.options.prefilter;
+    let has_removed_targets = transaction.has_removed_targets(program, index);
+    let mut is_match = false;
+    for part in parts {
+        // They are all known by now.
+        let range = values.part(program, transaction, &mut scratch.caches, *part, |_, _, _, _| false)?;
+        for place in range {
+            let Some(member) = values.member(place) else { break };
+            let value = &member.value;
+            if has_removed_targets
+                && transaction.is_target_removed(program, index, value, &values.text, &mut scratch.caches)
+            {
+                continue;
+            }
+            // The answer for what the lane makes of a value is that of the value, if it leaves it alone.
+            if is_filtered
+                && !rule.is_multi_match
+                && !rule.is_negated
+                && values.is_left_alone(lane, member.id)
+                && !values.may_match(program, rule.operator, member.id)
+            {
+                continue;
+            }
+            let outcome = if rule.is_multi_match {
+                test_often(program, transaction, scratch, values, index, rule, member)
+            } else {
+                values
+                    .transform(program, transaction, lane, member.id)
+                    .map(|id| test_shared(program, transaction, scratch, values, index, rule, member, id))
+            };
+            is_match |= match outcome {
+                Ok(is_match) => is_match,
+                // Nothing of this value was tested yet.
+                Err(Full) => test_value(program, transaction, scratch, index, rule, value, &values.text),
+            };
+            if transaction.is_phase_over {
+                return Ok(is_match);
+            }
+        }
+    }
+    Ok(is_match)
+}
+
+/// Tests what a lane made of a value.
+#[expect(clippy::too_many_arguments, reason = "the three kinds of data, the place in them and what is there")]
+fn test_shared(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    values: &mut PhaseValues,
+    index: RuleIndex,
+    rule: &Rule,
+    member: Member,
+    id: ValueId,
+) -> bool {
+    if program.options.prefilter && is_known_to_fail(program, values, rule, id) {
+        return false;
+    }
+    let changed = if id == member.id { None } else { Some(values.own_bytes(id)) };
+    let is_match = test(program, transaction, scratch, index, rule, &member.value, &values.text, changed);
+    match scratch.outcome {
+        Outcome::Match => values.learn(program, rule.operator, id, true),
+        Outcome::NoMatch => values.learn(program, rule.operator, id, false),
+        Outcome::Undecided | Outcome::Exhausted => {}
+    }
+    is_match
+}
+
+/// As the plain [`test_value`] for `multiMatch`: tests the value as it is, and again after every transformation that
+/// says that it changed it.
+fn test_often(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    values: &mut PhaseValues,
+    index: RuleIndex,
+    rule: &Rule,
+    member: Member,
+) -> Result<bool, Full> {
+    let pipeline = program.pipeline(rule.pipeline);
+    // All steps first: when there is no room for one, nothing must have been tested.
+    let mut id = member.id;
+    for transformation in pipeline {
+        id = values.step(program, transaction, *transformation, id)?;
+    }
+    let mut is_match = false;
+    let mut is_tested = false;
+    let mut current = member.id;
+    for transformation in pipeline {
+        if !is_tested {
+            is_match |= test_shared(program, transaction, scratch, values, index, rule, member, current);
+            if transaction.is_phase_over {
+                return Ok(is_match);
+            }
+        }
+        let next = values.step(program, transaction, *transformation, current).unwrap_or(current);
+        let input = values.bytes(program, transaction, current);
+        is_tested = !transformation.reports_change(input, values.bytes(program, transaction, next));
+        current = next;
+    }
+    if !is_tested {
+        is_match |= test_shared(program, transaction, scratch, values, index, rule, member, current);
+    }
+    Ok(is_match)
+}
+
+/// Is it known without asking that the rule does not match, and that asking would change nothing?
+fn is_known_to_fail(program: &Program, values: &PhaseValues, rule: &Rule, id: ValueId) -> bool {
+    if rule.is_negated {
+        // What a negated rule captures is what its operator matches.
+        !rule.captures && values.surely_matches(program, rule.operator, id)
+    } else {
+        !values.may_match(program, rule.operator, id)
+    }
+}

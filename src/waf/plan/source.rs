@@ -1,0 +1,67 @@
+//! Targets whose values stay the same while a phase runs.
+
+use crate::waf::collection::Variable;
+use crate::waf::program::{Selector, Target};
+
+/// What makes two targets give the same values.
+pub(super) fn key(target: &Target) -> String {
+    let selector = match &target.selector {
+        Selector::All | Selector::Dynamic(_) => String::new(),
+        Selector::Key(key) => format!("k{}", key.to_ascii_lowercase().escape_ascii()),
+        Selector::Slot(slot) => format!("s{}", slot.0),
+        Selector::Regex(regex, _) => format!("r{}", regex.pattern().escape_ascii()),
+        Selector::XPath(path) => format!("x{}", path.0),
+    };
+    format!("{:?} {} {selector}", target.variable, target.is_exclusion)
+}
+
+/// Can no rule change what the target gives while the rules of a phase run?
+pub(super) fn is_stable(target: &Target) -> bool {
+    use Variable as V;
+    !matches!(target.selector, Selector::Dynamic(_))
+        && !target.is_count
+        && matches!(
+            target.variable,
+            V::Args
+                | V::ArgsGet
+                | V::ArgsPost
+                | V::ArgsNames
+                | V::ArgsGetNames
+                | V::ArgsPostNames
+                | V::ArgsCombinedSize
+                | V::RequestHeaders
+                | V::RequestHeadersNames
+                | V::ResponseHeaders
+                | V::ResponseHeadersNames
+                | V::RequestCookies
+                | V::RequestCookiesNames
+                | V::RequestLine
+                | V::RequestMethod
+                | V::RequestProtocol
+                | V::RequestUri
+                | V::RequestUriRaw
+                | V::RequestFilename
+                | V::RequestBasename
+                | V::PathInfo
+                | V::QueryString
+                | V::RequestBody
+                | V::RequestBodyLength
+                | V::ReqbodyError
+                | V::RemoteAddr
+                | V::RemoteHost
+                | V::UserAgentIp
+                | V::ServerAddr
+                | V::ServerName
+                | V::Files
+                | V::FilesNames
+                | V::FilesSizes
+                | V::FilesCombinedSize
+                | V::FilesTmpContent
+                | V::MultipartPartHeaders
+                | V::MultipartStrictError
+                | V::MultipartUnmatchedBoundary
+                | V::Xml
+                | V::ResponseBody
+                | V::ResponseStatus
+        )
+}

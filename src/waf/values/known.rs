@@ -1,0 +1,382 @@
+//! Values and what has been found out about them.
+//!
+//! Clients send the same short texts again and again: names of fields and parameters, user agents, media types. A
+//! worker keeps what it knows of those from request to request: which operators could match, which certainly do or do
+//! not, what transformations make of them. They are found by their bytes, all of which are compared. Longer values,
+//! and those for which there is no room, are known for the duration of their transaction only.
+//!
+//! When the room for kept values is used up, all of them are forgotten before the next transaction.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+
+use crate::limits::{WAF_KEPT_BYTES, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES};
+use crate::waf::collection::{Buffer, Bytes, Span};
+use crate::waf::prefilter::{Memory, Prefilter, is_set};
+use crate::waf::signature::Signature;
+
+/// Number of a value; those that are known for one transaction only have [`PASSING`] set.
+pub(crate) type ValueId = u32;
+
+/// See [`ValueId`].
+const PASSING: u32 = 1 << 31;
+
+/// No value, or no row.
+const NONE: u32 = u32::MAX;
+
+/// Slots of the index of kept values; twice as many as values.
+const SLOTS: usize = 2 * WAF_KEPT_VALUES;
+
+/// Slots that are looked at before a value counts as not kept.
+const PROBES: usize = 16;
+
+/// There is no room for more values: the rule has to be evaluated plainly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// All that a worker knows of values for the rules of one prefilter.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The prefilter's; 0 is nobody's.
+    id: u64,
+    /// Words of an answer.
+    words: usize,
+    /// How many transformations there are.
+    transformations: usize,
+    kept: Store,
+    /// Numbers of kept values plus one, by hash; open addressing.
+    index: Vec<u32>,
+    is_full: bool,
+    seed: u64,
+    passing: Store,
+    /// Of passing values that the transaction has.
+    places: HashMap<(Buffer, Span), ValueId, BuildHasherDefault<SpanHasher>>,
+    /// The transaction that they are of.
+    serial: u64,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    infos: Vec<Info>,
+    /// Operators that could match: `words` for each value.
+    maybe: Vec<u64>,
+    /// Operators that certainly match.
+    surely: Vec<u64>,
+    /// What each transformation makes of a value; a row for those that have been transformed.
+    steps: Vec<ValueId>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Info {
+    signature: Signature,
+    place: Place,
+    /// Its row of `steps`.
+    row: u32,
+    hash: u32,
+}
+
+/// Where the bytes of a value are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// Where the transaction has it.
+    Given(Bytes),
+    /// In the store.
+    Own(Span),
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            words: 0,
+            transformations: 0,
+            kept: Store::default(),
+            index: Vec::new(),
+            is_full: false,
+            seed: RandomState::new().hash_one(0_u8),
+            passing: Store::default(),
+            places: HashMap::default(),
+            serial: 0,
+        }
+    }
+}
+
+impl Store {
+    fn clear(&mut self) {
+        self.infos.clear();
+        self.maybe.clear();
+        self.surely.clear();
+        self.steps.clear();
+        self.bytes.clear();
+    }
+
+    /// One large request shall not hold memory for good.
+    fn shrink(&mut self) {
+        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 8 {
+            *self = Self::default();
+        }
+    }
+
+    fn push(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8], place: Place, hash: u32) -> u32 {
+        let id = self.infos.len() as u32;
+        let start = self.maybe.len();
+        let words = filter.words();
+        self.maybe.resize(start + words, 0);
+        self.surely.resize(start + words, 0);
+        let signature = filter.ask(memory, value, self.maybe.get_mut(start..).unwrap_or_default());
+        self.infos.push(Info { signature, place, row: NONE, hash });
+        id
+    }
+
+    fn row(&mut self, index: u32, width: usize) -> usize {
+        let next = self.steps.len() as u32;
+        let Some(info) = self.infos.get_mut(index as usize) else { return usize::MAX };
+        if info.row == NONE {
+            info.row = next;
+            self.steps.resize(self.steps.len() + width, NONE);
+        }
+        info.row as usize
+    }
+}
+
+impl Known {
+    /// Begins a phase.
+    pub(super) fn begin(&mut self, filter: &Prefilter, transformations: usize, serial: u64) {
+        if self.id != filter.id() {
+            *self = Self { id: filter.id(), words: filter.words(), transformations, ..Self::default() };
+        }
+        if self.serial != serial {
+            self.serial = serial;
+            self.passing.clear();
+            self.passing.shrink();
+            self.places.clear();
+            if self.places.capacity() > WAF_PHASE_VALUES / 8 {
+                self.places = HashMap::default();
+            }
+            if self.is_full {
+                self.forget_kept();
+            }
+        } else {
+            // Only the arena stays what it is from one phase to the next.
+            self.places.retain(|(buffer, _), _| *buffer == Buffer::Arena);
+        }
+    }
+
+    /// Of which prefilter it is.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn forget_kept(&mut self) {
+        self.is_full = false;
+        self.kept.clear();
+        self.index.fill(0);
+    }
+
+    /// Forgets all that it found out, for comparisons of the engine with itself.
+    pub(super) fn forget(&mut self) {
+        self.forget_kept();
+        self.passing.clear();
+        self.places.clear();
+    }
+
+    /// Forgets what transformations made of values.
+    pub(super) fn forget_steps(&mut self) {
+        for store in [&mut self.kept, &mut self.passing] {
+            store.steps.clear();
+            store.infos.iter_mut().for_each(|info| info.row = NONE);
+        }
+    }
+
+    fn store(&self, id: ValueId) -> (&Store, usize) {
+        if id & PASSING == 0 { (&self.kept, id as usize) } else { (&self.passing, (id & !PASSING) as usize) }
+    }
+
+    fn store_mut(&mut self, id: ValueId) -> (&mut Store, usize) {
+        if id & PASSING == 0 { (&mut self.kept, id as usize) } else { (&mut self.passing, (id & !PASSING) as usize) }
+    }
+
+    /// The number of a value that the transaction has.
+    pub(super) fn given(
+        &mut self,
+        filter: &Prefilter,
+        memory: &mut Memory,
+        bytes: Bytes,
+        value: &[u8],
+    ) -> Result<ValueId, Full> {
+        if let Some(id) = self.keep(filter, memory, value) {
+            return Ok(id);
+        }
+        if let Some(id) = self.places.get(&(bytes.buffer, bytes.span)) {
+            return Ok(*id);
+        }
+        if self.passing.infos.len() >= WAF_PHASE_VALUES {
+            return Err(Full);
+        }
+        let id = self.passing.push(filter, memory, value, Place::Given(bytes), 0) | PASSING;
+        self.places.insert((bytes.buffer, bytes.span), id);
+        Ok(id)
+    }
+
+    /// The number of a value that a transformation made.
+    pub(super) fn made(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+        if let Some(id) = self.keep(filter, memory, value) {
+            return Ok(id);
+        }
+        let store = &mut self.passing;
+        if store.infos.len() >= WAF_PHASE_VALUES || store.bytes.len() + value.len() > WAF_PHASE_BYTES {
+            return Err(Full);
+        }
+        let span = Span { start: store.bytes.len() as u32, len: value.len() as u32 };
+        store.bytes.extend_from_slice(value);
+        Ok(store.push(filter, memory, value, Place::Own(span), 0) | PASSING)
+    }
+
+    /// Finds a value among the kept ones, or adds it; nothing when it is too long or there is no room.
+    fn keep(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Option<ValueId> {
+        if value.len() > WAF_KEPT_VALUE_BYTES {
+            return None;
+        }
+        if self.index.is_empty() {
+            self.index.resize(SLOTS, 0);
+        }
+        let hash = hash(self.seed, value);
+        let mut place = hash as usize % SLOTS;
+        for _ in 0..PROBES {
+            let slot = self.index.get_mut(place)?;
+            if *slot == 0 {
+                let bytes = &mut self.kept.bytes;
+                if self.kept.infos.len() >= WAF_KEPT_VALUES || bytes.len() + value.len() > WAF_KEPT_BYTES {
+                    self.is_full = true;
+                    return None;
+                }
+                let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
+                bytes.extend_from_slice(value);
+                let id = self.kept.push(filter, memory, value, Place::Own(span), hash);
+                *slot = id + 1;
+                return Some(id);
+            }
+            let id = *slot - 1;
+            if let Some(Info { place: Place::Own(span), hash: known, .. }) = self.kept.infos.get(id as usize)
+                && *known == hash
+                && span.of(&self.kept.bytes) == value
+            {
+                return Some(id);
+            }
+            place = (place + 1) % SLOTS;
+        }
+        self.is_full = true;
+        None
+    }
+
+    /// Where the bytes of a value are, and those of its store.
+    pub(super) fn place(&self, id: ValueId) -> Option<(Place, &[u8])> {
+        let (store, index) = self.store(id);
+        store.infos.get(index).map(|info| (info.place, store.bytes.as_slice()))
+    }
+
+    /// The signature of a value.
+    #[inline]
+    pub(super) fn signature(&self, id: ValueId) -> Signature {
+        let (store, index) = self.store(id);
+        store.infos.get(index).map_or(Signature::MAX, |info| info.signature)
+    }
+
+    /// Operators that could match a value, a bit each.
+    #[inline]
+    pub(super) fn maybe(&self, id: ValueId) -> &[u64] {
+        let (store, index) = self.store(id);
+        store.maybe.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
+    }
+
+    /// Is it known that the operator of this bit matches?
+    pub(super) fn surely_matches(&self, id: ValueId, bit: u32) -> bool {
+        let (store, index) = self.store(id);
+        is_set(store.surely.get(index * self.words..(index + 1) * self.words).unwrap_or_default(), bit)
+    }
+
+    /// The operator of this bit was asked, and does or does not match.
+    pub(super) fn learn(&mut self, id: ValueId, bit: u32, is_match: bool) {
+        let words = self.words;
+        let (store, index) = self.store_mut(id);
+        let place = index * words + (bit / 64) as usize;
+        let (answers, mask) = if is_match { (&mut store.surely, 1 << (bit % 64)) } else { (&mut store.maybe, 0) };
+        if let Some(word) = answers.get_mut(place) {
+            *word = *word & !(1 << (bit % 64)) | mask;
+        }
+    }
+
+    /// What a transformation made of a value, if it is known.
+    pub(super) fn step(&self, id: ValueId, transformation: usize) -> Option<ValueId> {
+        let (store, index) = self.store(id);
+        let row = store.infos.get(index)?.row;
+        if row == NONE {
+            return None;
+        }
+        store.steps.get(row as usize + transformation).copied().filter(|id| *id != NONE)
+    }
+
+    /// Notes what a transformation made of a value.
+    pub(super) fn note_step(&mut self, id: ValueId, transformation: usize, result: ValueId) {
+        if id & PASSING == 0 && result & PASSING != 0 {
+            // It would outlive what it refers to.
+            return;
+        }
+        let width = self.transformations;
+        let (store, index) = self.store_mut(id);
+        let row = store.row(index as u32, width);
+        if let Some(slot) = store.steps.get_mut(row.saturating_add(transformation)) {
+            *slot = result;
+        }
+    }
+}
+
+/// Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
+/// bounds what that costs.
+fn hash(seed: u64, value: &[u8]) -> u32 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = seed ^ (value.len() as u64).wrapping_mul(FACTOR);
+    let mut mix = |word: u64| {
+        let product = u128::from(state ^ word).wrapping_mul(u128::from(FACTOR ^ seed | 1));
+        state = (product as u64) ^ ((product >> 64) as u64);
+    };
+    let (words, rest) = value.as_chunks::<8>();
+    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    for (slot, byte) in last.iter_mut().zip(rest) {
+        *slot = *byte;
+    }
+    mix(u64::from_le_bytes(last));
+    (state ^ state >> 32) as u32
+}
+
+/// Hashes a few small integers.
+#[derive(Debug, Default)]
+struct SpanHasher(u64);
+
+impl Hasher for SpanHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}

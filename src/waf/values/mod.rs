@@ -1,0 +1,417 @@
+//! What the rules of a phase look at, each value worked out once.
+//!
+//! Values of a source are collected when a block first asks for it; [`known`] has what is known of each. A
+//! transformation that changes nothing leads back to the same value, so every lane that leaves a value alone shares its
+//! answer of the prefilter; whether a lane does is mostly told by the value's signature.
+
+mod known;
+
+use std::ops::Range;
+
+use super::collection::{Collector, Value, Wanted};
+use super::plan::{Check, Group, Lane, PartId, SourceId};
+use super::prefilter::{Memory, Prefilter, is_set};
+use super::program::{OperatorId, Program};
+use super::scratch::RegexCaches;
+use super::signature::Signature;
+use super::transaction::Transaction;
+use super::transformation::{Transformation, Trigger};
+
+pub(crate) use known::{Full, ValueId};
+use known::{Known, Place};
+
+/// Prefilters whose values are kept: two of each of four programs.
+const PREFILTERS: usize = 8;
+
+/// The values of one phase.
+#[derive(Debug, Default)]
+pub(crate) struct PhaseValues {
+    phase: u8,
+    /// Whose `text` it is.
+    serial: u64,
+    memory: Memory,
+    known: [Known; PREFILTERS],
+    /// Which of them is in use.
+    current: usize,
+    /// Values of sources and parts.
+    members: Vec<Member>,
+    /// Sources, parts and unions of this phase have this stamp.
+    stamp: u32,
+    sources: Vec<Source>,
+    /// Unions of answers by source.
+    source_answers: Vec<u64>,
+    /// Ranges of `members`.
+    parts: Vec<Part>,
+    /// Unions of answers by pair of source and lane, and their stamps.
+    unions: Vec<u64>,
+    union_stamps: Vec<u32>,
+    collected: Vec<Value>,
+    output: Vec<u8>,
+    /// Bytes generated for values.
+    pub(crate) text: Vec<u8>,
+}
+
+/// A value of a target.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    pub(crate) value: Value,
+    pub(crate) id: ValueId,
+}
+
+/// Range of `members` of a part.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    stamp: u32,
+    first: u32,
+    last: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Source {
+    stamp: u32,
+    first: u32,
+    last: u32,
+    /// Of all values together.
+    signature: Signature,
+}
+
+impl PhaseValues {
+    /// Begins a phase.
+    pub(crate) fn begin(&mut self, program: &Program, transaction: &Transaction, phase: u8) {
+        self.phase = phase;
+        if self.serial != transaction.serial {
+            self.serial = transaction.serial;
+            self.text.clear();
+        }
+        let plan = &program.plan;
+        let filter = plan.prefilter(phase);
+        self.current = filter.id() as usize % PREFILTERS;
+        let is_kept = program.options.transformation_cache;
+        self.known_mut().begin(filter, plan.transformations, transaction.serial);
+        if !is_kept {
+            self.known_mut().forget();
+        }
+        self.members.clear();
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp == 0 {
+            // Once in four thousand million phases old stamps would come round.
+            self.sources.clear();
+            self.parts.clear();
+            self.union_stamps.clear();
+            self.stamp = 1;
+        }
+        self.sources.resize(plan.source_count(), Source::default());
+        self.source_answers.resize(plan.source_count() * filter.words(), 0);
+        self.parts.resize(plan.part_count(), Part::default());
+        self.union_stamps.resize(plan.unions, 0);
+        self.unions.resize(plan.unions * filter.words(), 0);
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`current` is a remainder of the length")]
+    fn known(&self) -> &Known {
+        &self.known[self.current % PREFILTERS]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as above")]
+    fn known_mut(&mut self) -> &mut Known {
+        &mut self.known[self.current % PREFILTERS]
+    }
+
+    fn prefilter<'p>(&self, program: &'p Program) -> &'p Prefilter {
+        let filter = program.plan.prefilter(self.phase);
+        debug_assert_eq!(filter.id(), self.known().id());
+        filter
+    }
+
+    /// Forgets what transformations made of values (but not the values themselves).
+    pub(crate) fn forget_steps(&mut self) {
+        self.known_mut().forget_steps();
+    }
+
+    /// Finds the candidates of a block: what the answers for its sources say.
+    pub(crate) fn add_candidates(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        groups: &[Group],
+        candidates: &mut [u64],
+    ) {
+        for group in groups {
+            let source = self.source(program, transaction, caches, group.source);
+            if let Ok(source) = source {
+                let is_left_alone = group.trigger.is_some_and(|trigger| trigger & source.signature == 0);
+                if source.first == source.last
+                    || (is_left_alone && !program.plan.concerns(group, self.source_answer(program, group.source)))
+                {
+                    continue;
+                }
+            }
+            for check in program.plan.checks(group) {
+                match source.and_then(|source| self.union(program, transaction, source, check)) {
+                    Ok(answer) => program.plan.add_candidates(check, answer, candidates),
+                    // Nothing is known: all of them.
+                    Err(Full) => {
+                        let all = vec![u64::MAX; self.prefilter(program).words()];
+                        program.plan.add_candidates(check, &all, candidates);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What could match any value of a source as it is.
+    fn source_answer(&self, program: &Program, source: SourceId) -> &[u64] {
+        let words = self.prefilter(program).words();
+        self.source_answers.get(usize::from(source) * words..(usize::from(source) + 1) * words).unwrap_or_default()
+    }
+
+    /// What could match any value of a source in a lane.
+    fn union(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        source: Source,
+        check: &Check,
+    ) -> Result<&[u64], Full> {
+        let words = self.prefilter(program).words();
+        if check.trigger.is_some_and(|trigger| trigger & source.signature == 0) {
+            return Ok(self.source_answer(program, check.source));
+        }
+        let range = check.union as usize * words..(check.union as usize + 1) * words;
+        if self.union_stamps.get(check.union as usize).copied() != Some(self.stamp) {
+            let lane = program.plan.lane(check.lane).ok_or(Full)?;
+            let mut unions = std::mem::take(&mut self.unions);
+            let union = unions.get_mut(range.clone()).unwrap_or_default();
+            union.fill(0);
+            let united = self.unite(program, transaction, lane, source, union);
+            self.unions = unions;
+            united?;
+            if let Some(stamp) = self.union_stamps.get_mut(check.union as usize) {
+                *stamp = self.stamp;
+            }
+        }
+        Ok(self.unions.get(range).unwrap_or_default())
+    }
+
+    fn unite(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        lane: &Lane,
+        source: Source,
+        union: &mut [u64],
+    ) -> Result<(), Full> {
+        for index in source.first..source.last {
+            let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
+            if self.is_left_alone(lane, id) {
+                add_all(union, self.known().maybe(id));
+                continue;
+            }
+            let mut current = id;
+            for transformation in program.pipeline(lane.pipeline) {
+                if lane.is_multi_match {
+                    // The value is tested on its way too.
+                    add_all(union, self.known().maybe(current));
+                }
+                current = self.step(program, transaction, *transformation, current)?;
+            }
+            add_all(union, self.known().maybe(current));
+        }
+        Ok(())
+    }
+
+    /// The values of a source.
+    fn source(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        id: SourceId,
+    ) -> Result<Source, Full> {
+        if let Some(source) = self.sources.get(usize::from(id)).filter(|source| source.stamp == self.stamp) {
+            return Ok(*source);
+        }
+        let target = program.plan.source(id).ok_or(Full)?;
+        let mut collected = std::mem::take(&mut self.collected);
+        collected.clear();
+        let wanted = Wanted::of(&target.selector, &[]);
+        let mut collector = Collector { program, values: &mut collected, text: &mut self.text, caches };
+        transaction.collect(target.variable, wanted, None, &mut collector);
+        let source = self.add_source(program, transaction, id, &collected);
+        self.collected = collected;
+        source
+    }
+
+    fn add_source(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        id: SourceId,
+        values: &[Value],
+    ) -> Result<Source, Full> {
+        let filter = self.prefilter(program);
+        let words = filter.words();
+        let first = self.members.len() as u32;
+        let mut answers = std::mem::take(&mut self.source_answers);
+        let start = usize::from(id) * words;
+        let union = answers.get_mut(start..start + words).unwrap_or_default();
+        union.fill(0);
+        let mut signature = 0;
+        let Self { known, current, memory, members, text, .. } = self;
+        let mut is_full = false;
+        if let Some(known) = known.get_mut(*current) {
+            for value in values {
+                let bytes = transaction.bytes(program, text, value.bytes);
+                let Ok(id) = known.given(filter, memory, value.bytes, bytes) else {
+                    is_full = true;
+                    break;
+                };
+                add_all(union, known.maybe(id));
+                signature |= known.signature(id);
+                members.push(Member { value: *value, id });
+            }
+        }
+        self.source_answers = answers;
+        if is_full {
+            self.members.truncate(first as usize);
+            return Err(Full);
+        }
+        let source = Source { stamp: self.stamp, first, last: self.members.len() as u32, signature };
+        if let Some(slot) = self.sources.get_mut(usize::from(id)) {
+            *slot = source;
+        }
+        Ok(source)
+    }
+
+    /// Where the values of a part are; `excludes` says whether a value fits an exclusion.
+    pub(crate) fn part(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        id: PartId,
+        excludes: impl Fn(u32, &Value, &[u8], &mut RegexCaches) -> bool,
+    ) -> Result<Range<u32>, Full> {
+        if let Some(part) = self.parts.get(usize::from(id)).filter(|part| part.stamp == self.stamp) {
+            return Ok(part.first..part.last);
+        }
+        let part = program.plan.part(id).ok_or(Full)?;
+        let source = self.source(program, transaction, caches, part.source)?;
+        let mut range = (source.first, source.last);
+        if !part.exclusions.is_empty() {
+            let first = self.members.len();
+            for index in source.first..source.last {
+                let Some(member) = self.members.get(index as usize).copied() else { break };
+                if !part.exclusions.iter().any(|target| excludes(*target, &member.value, &self.text, caches)) {
+                    self.members.push(member);
+                }
+            }
+            range = (first as u32, self.members.len() as u32);
+        }
+        if let Some(slot) = self.parts.get_mut(usize::from(id)) {
+            *slot = Part { stamp: self.stamp, first: range.0, last: range.1 };
+        }
+        Ok(range.0..range.1)
+    }
+
+    /// A value of a part.
+    pub(crate) fn member(&self, index: u32) -> Option<Member> {
+        self.members.get(index as usize).copied()
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn bytes<'a>(&'a self, program: &'a Program, transaction: &'a Transaction, id: ValueId) -> &'a [u8] {
+        match self.known().place(id) {
+            Some((Place::Given(bytes), _)) => transaction.bytes(program, &self.text, bytes),
+            Some((Place::Own(span), bytes)) => span.of(bytes),
+            None => &[],
+        }
+    }
+
+    /// The bytes of a value that a transformation made.
+    pub(crate) fn own_bytes(&self, id: ValueId) -> &[u8] {
+        match self.known().place(id) {
+            Some((Place::Own(span), bytes)) => span.of(bytes),
+            _ => &[],
+        }
+    }
+
+    /// What a lane makes of a value.
+    pub(crate) fn transform(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        lane: &Lane,
+        id: ValueId,
+    ) -> Result<ValueId, Full> {
+        let mut current = id;
+        for transformation in program.pipeline(lane.pipeline) {
+            current = self.step(program, transaction, *transformation, current)?;
+        }
+        Ok(current)
+    }
+
+    /// Does the lane change nothing of the value but the case of letters?
+    pub(crate) fn is_left_alone(&self, lane: &Lane, id: ValueId) -> bool {
+        lane.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0)
+    }
+
+    /// What a transformation makes of a value.
+    pub(crate) fn step(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        transformation: Transformation,
+        id: ValueId,
+    ) -> Result<ValueId, Full> {
+        if let Trigger::Bytes(trigger) = transformation.trigger()
+            && (trigger | transformation.case_trigger()) & self.known().signature(id) == 0
+        {
+            return Ok(id);
+        }
+        let place = program.plan.place(transformation);
+        if let Some(known) = self.known().step(id, place) {
+            return Ok(known);
+        }
+        let mut output = std::mem::take(&mut self.output);
+        let is_changed =
+            transformation.apply(self.bytes(program, transaction, id), &mut output, &program.settings.transformations);
+        let filter = self.prefilter(program);
+        let Self { known, current, memory, .. } = self;
+        let result = match known.get_mut(*current) {
+            Some(known) if is_changed => known.made(filter, memory, &output),
+            _ => Ok(id),
+        };
+        if let Ok(result) = result {
+            self.known_mut().note_step(id, place, result);
+        }
+        self.output = output;
+        result
+    }
+
+    /// Could the operator match the value?
+    pub(crate) fn may_match(&self, program: &Program, operator: OperatorId, id: ValueId) -> bool {
+        let Some(bit) = self.prefilter(program).bit(operator) else { return true };
+        is_set(self.known().maybe(id), bit)
+    }
+
+    /// Is it known that the operator matches the value?
+    pub(crate) fn surely_matches(&self, program: &Program, operator: OperatorId, id: ValueId) -> bool {
+        self.prefilter(program).bit(operator).is_some_and(|bit| self.known().surely_matches(id, bit))
+    }
+
+    /// The operator was asked, and does or does not match.
+    pub(crate) fn learn(&mut self, program: &Program, operator: OperatorId, id: ValueId, is_match: bool) {
+        if let Some(bit) = self.prefilter(program).bit(operator) {
+            self.known_mut().learn(id, bit, is_match);
+        }
+    }
+}
+
+#[inline]
+fn add_all(union: &mut [u64], answer: &[u64]) {
+    for (word, more) in union.iter_mut().zip(answer) {
+        *word |= more;
+    }
+}
