@@ -89,7 +89,14 @@ impl ByteSet {
 
     /// The bytes in order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+        self.0.into_iter().zip(0u8..).flat_map(|(mut word, index)| {
+            std::iter::from_fn(move || {
+                // The lowest bit that is left.
+                let bit = word.trailing_zeros();
+                word &= word.checked_sub(1)?;
+                Some(index * 64 + bit as u8)
+            })
+        })
     }
 
     /// The maximal inclusive ranges, in order.
@@ -108,13 +115,11 @@ impl ByteSet {
     /// With the other case of every ASCII letter in it.
     #[must_use]
     pub fn case_folded(self) -> Self {
-        let mut set = self;
-        for byte in self.iter() {
-            if byte.is_ascii_alphabetic() {
-                set.insert(byte ^ 0x20);
-            }
-        }
-        set
+        // The letters are in the second word, lower case 32 bits above upper case.
+        const UPPER: u64 = 0x3ff_ffff << 1;
+        let [first, letters, third, fourth] = self.0;
+        let letters = letters | (letters & UPPER) << 32 | (letters >> 32) & UPPER;
+        Self([first, letters, third, fourth])
     }
 }
 
