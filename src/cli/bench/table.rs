@@ -219,8 +219,8 @@ fn time(nanoseconds: u64) -> String {
     let value = nanoseconds as f64;
     match nanoseconds {
         0..=9_999 => format!("{nanoseconds} ns"),
-        10_000..=9_999_999 => format!("{:.1} µs", value / 1e3),
-        10_000_000..=9_999_999_999 => format!("{:.1} ms", value / 1e6),
+        10_000..=999_999 => format!("{:.1} µs", value / 1e3),
+        1_000_000..=9_999_999_999 => format!("{:.1} ms", value / 1e6),
         _ => format!("{:.1} s", value / 1e9),
     }
 }
