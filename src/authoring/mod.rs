@@ -6,7 +6,7 @@
 //! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
 //! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules,
 //! and [`modsecurity_2`] reads off what version 2 of ModSecurity would have logged. [`capture`] reads recorded requests,
-//! and [`bench`] measures what requests cost.
+//! and [`bench`](mod@bench) measures what requests cost.
 
 pub mod backend;
 pub mod bench;
