@@ -16,6 +16,8 @@ use crate::waf::transaction::Transaction;
 #[derive(Debug, Default)]
 pub(crate) struct TxStore {
     slots: Vec<Option<Held>>,
+    /// Slots that may hold something.
+    touched: Vec<TxSlot>,
     /// Variables with names made at run time; a removed one leaves its place.
     overflow: Vec<(Span, Option<Held>)>,
     /// Places in `overflow` by lower-case name.
@@ -54,7 +56,12 @@ impl<'a> TxName<'a> {
 impl TxStore {
     /// For a new transaction.
     pub(crate) fn reset(&mut self, slots: usize) {
-        self.slots.clear();
+        // A rule set knows hundreds of names and a transaction sets a few dozen of them.
+        for slot in self.touched.drain(..) {
+            if let Some(held) = self.slots.get_mut(slot.0 as usize) {
+                *held = None;
+            }
+        }
         self.slots.resize(slots, None);
         self.overflow.clear();
         self.places.clear();
@@ -91,6 +98,9 @@ impl TxStore {
         self.clock += 1;
         let made = self.clock;
         if let Some(held) = self.slots.get_mut(slot.0 as usize) {
+            if held.is_none() {
+                self.touched.push(slot);
+            }
             let made = held.map_or(made, |held| held.made);
             *held = Some(Held { value, name, made });
         }

@@ -285,6 +285,15 @@ impl Regex {
         if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);
             let searched = cache.automaton(inner.id, automaton);
+            if inner.backtracker.is_none() && inner.group_names.len() == 1 {
+                // Without groups the span is all, which automata find faster.
+                let Some(found) = automaton.search_with(searched, &input) else { return Ok(false) };
+                let places = [found.start(), found.end()];
+                for (slot, place) in captures.slots.iter_mut().zip(places) {
+                    *slot = NonMaxUsize::new(place);
+                }
+                return Ok(true);
+            }
             if inner.backtracker.is_none() {
                 // The automaton may know fewer groups: those that can never take part are not in it.
                 let groups = automaton.group_info().group_len(PatternID::ZERO) * 2;
