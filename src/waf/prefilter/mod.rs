@@ -182,8 +182,7 @@ impl Prefilter {
         }
         let mut pass = |bits: &[u32]| {
             for bit in bits {
-                if !is_set(out, *bit)
-                    && self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(bytes, length))
+                if !is_set(out, *bit) && self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(bytes, length))
                 {
                     set(out, *bit);
                 }
