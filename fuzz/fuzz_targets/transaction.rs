@@ -1,7 +1,9 @@
 //! Any request and response through rules that use most of the language: no panic, and the same matches, verdict and
-//! scores with every fast path on and off, and with the bodies in one piece or in many.
+//! scores with every fast path on and off, with the bodies in one piece or in many, and whatever the worker has learned
+//! of values before.
 #![no_main]
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,6 +17,11 @@ const RULES: &str = include_str!("transaction.conf");
 
 static PROGRAMS: LazyLock<[Program; 2]> =
     LazyLock::new(|| [compile(&EngineOptions::reference()), compile(&EngineOptions::default())]);
+
+thread_local! {
+    /// Of a worker that has seen all requests of this run.
+    static KEPT: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
 
 fn compile(options: &EngineOptions) -> Program {
     let loader = MemoryLoader::new();
@@ -39,9 +46,18 @@ fuzz_target!(|data: &[u8]| {
         request_body: field(),
         response_body: field(),
     };
-    let whole = run(&PROGRAMS[0], &case, usize::MAX);
-    assert_eq!(run(&PROGRAMS[1], &case, usize::MAX), whole, "fast paths change the outcome");
-    assert_eq!(run(&PROGRAMS[0], &case, case.piece), whole, "pieces of a body change the outcome");
+    let [reference, fast] = &*PROGRAMS;
+    let whole = run(reference, &case, usize::MAX, &mut Scratch::default());
+    assert_eq!(
+        run(reference, &case, case.piece, &mut Scratch::default()),
+        whole,
+        "pieces of a body change the outcome"
+    );
+    let fresh = &mut Scratch::default();
+    assert_eq!(run(fast, &case, usize::MAX, fresh), whole, "fast paths change the outcome");
+    assert_eq!(run(fast, &case, usize::MAX, fresh), whole, "what was learned from the request changes its outcome");
+    let is_same = KEPT.with_borrow_mut(|kept| run(fast, &case, usize::MAX, kept) == whole);
+    assert!(is_same, "what was learned from other requests changes the outcome");
 });
 
 const CONTENT_TYPES: [&[u8]; 6] = [
@@ -70,8 +86,7 @@ struct Observed {
     scores: (Option<i64>, Option<i64>),
 }
 
-fn run(program: &Program, case: &Case<'_>, piece: usize) -> Observed {
-    let scratch = &mut Scratch::default();
+fn run(program: &Program, case: &Case<'_>, piece: usize, scratch: &mut Scratch) -> Observed {
     let connection = Connection {
         client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         client_port: 1024,
