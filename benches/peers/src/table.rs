@@ -79,8 +79,11 @@ fn differing(columns: &[Column], places: std::ops::Range<usize>) -> String {
     let count = |column: &Column| {
         places.clone().filter(|place| column.decisions[*place] != columns[0].decisions[*place]).count()
     };
-    let all: Vec<String> = columns.iter().skip(1).filter(|column| count(column) > 0).map(|column| {
-        format!("{} decides {} otherwise", column.name, count(column))
-    }).collect();
+    let all: Vec<String> = columns
+        .iter()
+        .skip(1)
+        .filter(|column| count(column) > 0)
+        .map(|column| format!("{} decides {} otherwise", column.name, count(column)))
+        .collect();
     all.join(", ")
 }
