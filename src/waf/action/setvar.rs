@@ -44,6 +44,12 @@ pub(crate) enum Change {
 
 impl SetVariable {
     pub(crate) fn run(&self, program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, rule: RuleIndex) {
+        if let (Variable::Tx, Name::Slot(slot), Change::Set(text)) = (self.collection, &self.name, &self.change)
+            && let Some(value) = text.literal()
+        {
+            transaction.set_tx(TxName::Slot(*slot), value);
+            return;
+        }
         let mut name_bytes = Vec::new();
         if let Name::Text(text) = &self.name {
             let mut plain = std::mem::take(&mut scratch.argument);

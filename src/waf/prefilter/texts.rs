@@ -26,18 +26,20 @@ const SPREAD: u32 = 0x9e37_79b1;
 pub(super) struct Texts {
     pairs: Vec<u64>,
     quads: Vec<u64>,
-    /// Ranges of `anchored` by the bytes that they are found by; a power of two, open addressing.
+    /// Ranges of `anchored` by the four bytes that they are found by; a power of two, open addressing.
     buckets: Vec<Bucket>,
+    /// By the two bytes that they are found by: a place in `pair_buckets`.
+    pair_places: Vec<u16>,
+    pair_buckets: Vec<Bucket>,
     anchored: Vec<Anchored>,
     /// Bytes of all texts.
     bytes: Vec<u8>,
 }
 
+/// Texts that are found by the same bytes; none, no bucket.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// The bytes, and how many they are; no bytes, no bucket.
     key: u32,
-    width: u8,
     start: u32,
     end: u32,
 }
@@ -81,19 +83,51 @@ impl Texts {
 
     fn fill(&mut self, found: &[(u8, u32, Anchored)]) {
         self.buckets = vec![Bucket::default(); (found.len() * 4).next_power_of_two().max(16)];
+        self.pair_places = vec![0; 1 << 16];
         for group in found.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
             let Some((width, key, _)) = group.first().copied() else { continue };
             let start = self.anchored.len() as u32;
             self.anchored.extend(group.iter().map(|(_, _, anchored)| *anchored));
-            let bucket = Bucket { key, width, start, end: self.anchored.len() as u32 };
+            let bucket = Bucket { key, start, end: self.anchored.len() as u32 };
+            if width == 2 {
+                if let Some(place) = self.pair_places.get_mut(key as usize) {
+                    *place = self.pair_buckets.len() as u16;
+                    self.pair_buckets.push(bucket);
+                }
+                continue;
+            }
             let mask = self.buckets.len() - 1;
-            let mut place = bucket_place(key, width) & mask;
+            let mut place = bucket_place(key) & mask;
             while let Some(slot) = self.buckets.get_mut(place) {
-                if slot.width == 0 {
+                if slot.start == slot.end {
                     *slot = bucket;
                     break;
                 }
                 place = (place + 1) & mask;
+            }
+        }
+    }
+
+    /// The texts that are found by these two bytes.
+    fn of_pair(&self, pair: u32) -> &[Anchored] {
+        let place = self.pair_places.get(pair as usize).copied().unwrap_or_default();
+        let Some(bucket) = self.pair_buckets.get(usize::from(place)) else { return &[] };
+        self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default()
+    }
+
+    /// The texts that are found by these four bytes.
+    fn of_quad(&self, quad: u32) -> &[Anchored] {
+        let mask = self.buckets.len() - 1;
+        let mut place = bucket_place(quad) & mask;
+        loop {
+            match self.buckets.get(place) {
+                Some(bucket) if bucket.start != bucket.end => {
+                    if bucket.key == quad {
+                        return self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default();
+                    }
+                    place = (place + 1) & mask;
+                }
+                _ => return &[],
             }
         }
     }
@@ -118,34 +152,27 @@ impl Texts {
             let is_quad = quad_word >> (quad & 63) & 1;
             if is_pair | is_quad != 0 {
                 if is_pair != 0 {
-                    self.compare(value, end + 1, pair, 2, &mut found);
+                    self.compare(value, end + 1, self.of_pair(pair), 2, &mut found);
                 }
                 if is_quad != 0 {
-                    self.compare(value, end + 1, window, 4, &mut found);
+                    self.compare(value, end + 1, self.of_quad(window), 4, &mut found);
                 }
             }
         }
     }
 
-    /// Compares the texts that have `key` where the value has it, up to `end`.
-    #[inline(never)]
-    fn compare(&self, value: &[u8], end: usize, key: u32, width: u8, found: &mut impl FnMut(u32)) {
-        let Some(at) = end.checked_sub(usize::from(width)) else { return };
-        let mask = self.buckets.len() - 1;
-        let mut place = bucket_place(key, width) & mask;
-        let bucket = loop {
-            match self.buckets.get(place) {
-                Some(bucket) if bucket.width == 0 => return,
-                Some(bucket) if bucket.key == key && bucket.width == width => break bucket,
-                Some(_) => place = (place + 1) & mask,
-                None => return,
-            }
-        };
-        for text in self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default() {
+    /// Compares texts that have the `width` bytes up to `end` where the value has them.
+    #[inline]
+    fn compare(&self, value: &[u8], end: usize, texts: &[Anchored], width: usize, found: &mut impl FnMut(u32)) {
+        let Some(at) = end.checked_sub(width) else { return };
+        for text in texts {
             let Some(start) = at.checked_sub(usize::from(text.offset)) else { continue };
             let len = usize::from(text.len);
-            let there = value.get(start..start + len);
-            if there.is_some() && there == self.bytes.get(text.start as usize..text.start as usize + len) {
+            let Some(there) = value.get(start..start + len) else { continue };
+            let wanted = self.bytes.get(text.start as usize..text.start as usize + len).unwrap_or_default();
+            // Not `==`: most texts differ in the first byte that is not among those they were found by, and the call
+            // that compares slices costs more than that.
+            if len == width || there.iter().zip(wanted).all(|(one, other)| one == other) {
                 found(text.text);
             }
         }
@@ -158,8 +185,8 @@ const fn quad_hash(window: u32) -> u32 {
 }
 
 #[inline]
-const fn bucket_place(key: u32, width: u8) -> usize {
-    ((key ^ width as u32).wrapping_mul(0x85eb_ca6b) >> 12) as usize
+const fn bucket_place(quad: u32) -> usize {
+    (quad.wrapping_mul(0x85eb_ca6b) >> 12) as usize
 }
 
 #[cfg(test)]
