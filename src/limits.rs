@@ -98,11 +98,14 @@ pub const WAF_KEPT_VALUE_BYTES: usize = 256;
 /// Values that a worker knows from request to request.
 pub const WAF_KEPT_VALUES: usize = 2048;
 
+/// Of those, what one transaction may add: a long list of parameters shall not push out what is often seen.
+pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / 8;
+
 /// Bytes of the values that a worker knows from request to request.
 pub const WAF_KEPT_BYTES: usize = 192 * 1024;
 
 /// Values, transformed ones included, that are remembered in one phase; the rest is evaluated plainly.
-pub const WAF_PHASE_VALUES: usize = 32 * 1024;
+pub const WAF_PHASE_VALUES: usize = 256 * 1024;
 
 /// Bytes of transformed values that are remembered in one phase; the rest is evaluated plainly.
 pub const WAF_PHASE_BYTES: usize = 8 * 1024 * 1024;

@@ -10,7 +10,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-use crate::limits::{WAF_KEPT_BYTES, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES};
+use crate::limits::{
+    WAF_KEPT_BYTES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
+};
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::prefilter::{Memory, Prefilter, is_set};
 use crate::waf::signature::Signature;
@@ -47,6 +49,8 @@ pub(super) struct Known {
     /// Numbers of kept values plus one, by hash; open addressing.
     index: Vec<u32>,
     is_full: bool,
+    /// Kept values that this transaction added.
+    added: usize,
     seed: u64,
     passing: Store,
     /// Of passing values that the transaction has.
@@ -94,6 +98,7 @@ impl Default for Known {
             kept: Store::default(),
             index: Vec::new(),
             is_full: false,
+            added: 0,
             seed: RandomState::new().hash_one(0_u8),
             passing: Store::default(),
             places: HashMap::default(),
@@ -113,7 +118,7 @@ impl Store {
 
     /// One large request shall not hold memory for good.
     fn shrink(&mut self) {
-        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 8 {
+        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 64 {
             *self = Self::default();
         }
     }
@@ -148,10 +153,11 @@ impl Known {
         }
         if self.serial != serial {
             self.serial = serial;
+            self.added = 0;
             self.passing.clear();
             self.passing.shrink();
             self.places.clear();
-            if self.places.capacity() > WAF_PHASE_VALUES / 8 {
+            if self.places.capacity() > WAF_PHASE_VALUES / 64 {
                 self.places = HashMap::default();
             }
             if self.is_full {
@@ -246,6 +252,9 @@ impl Known {
         for _ in 0..PROBES {
             let slot = self.index.get_mut(place)?;
             if *slot == 0 {
+                if self.added >= WAF_KEPT_PER_TRANSACTION {
+                    return None;
+                }
                 let bytes = &mut self.kept.bytes;
                 if self.kept.infos.len() >= WAF_KEPT_VALUES || bytes.len() + value.len() > WAF_KEPT_BYTES {
                     self.is_full = true;
@@ -255,6 +264,7 @@ impl Known {
                 bytes.extend_from_slice(value);
                 let id = self.kept.push(filter, memory, value, Place::Own(span), hash);
                 *slot = id + 1;
+                self.added += 1;
                 return Some(id);
             }
             let id = *slot - 1;
