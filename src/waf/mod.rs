@@ -2,12 +2,12 @@
 //! request and its response.
 //!
 //! Three kinds of data, three types: [`Program`] (immutable, shared by all workers in an `Arc`), [`Transaction`] (one
-//! request) and [`Scratch`] (one per worker, reused). Nothing here does input or output; time and randomness are
-//! arguments.
+//! request) and [`Scratch`] (one per worker, reused). Nothing here does input or output; time is an argument.
 //!
 //! In order of flow: [`compile`] makes a program of a ruleset; [`transaction`] takes a request apart ([`request`],
 //! [`request_body`], [`response`]); [`eval`] runs the rules of a phase over its [`collection`]s, with [`operate`] at
-//! the leaves; [`action`] does what a match asks for; [`verdict`], `line` and [`audit`] are what comes out.
+//! the leaves, and visits only the rules that [`plan`], [`prefilter`] and [`values`] leave; [`action`] does what a match
+//! asks for; [`verdict`], `line` and [`audit`] are what comes out.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
