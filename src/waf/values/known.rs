@@ -118,7 +118,7 @@ impl Store {
 
     /// One large request shall not hold memory for good.
     fn shrink(&mut self) {
-        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 64 {
+        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 16 {
             *self = Self::default();
         }
     }
@@ -157,7 +157,7 @@ impl Known {
             self.passing.clear();
             self.passing.shrink();
             self.places.clear();
-            if self.places.capacity() > WAF_PHASE_VALUES / 64 {
+            if self.places.capacity() > WAF_PHASE_VALUES / 16 {
                 self.places = HashMap::default();
             }
             if self.is_full {
