@@ -26,8 +26,8 @@ const PASSING: u32 = 1 << 31;
 /// No value, or no row.
 const NONE: u32 = u32::MAX;
 
-/// Slots of the index of kept values; twice as many as values.
-const SLOTS: usize = 2 * WAF_KEPT_VALUES;
+/// Slots of the index of kept values; four times as many as values, so that the next free one is near.
+const SLOTS: usize = 4 * WAF_KEPT_VALUES;
 
 /// Slots that are looked at before a value counts as not kept.
 const PROBES: usize = 16;
@@ -276,7 +276,6 @@ impl Known {
             }
             place = (place + 1) % SLOTS;
         }
-        self.is_full = true;
         None
     }
 
