@@ -285,7 +285,7 @@ impl Regex {
         if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);
             let searched = cache.automaton(inner.id, automaton);
-            if inner.backtracker.is_none() && inner.group_names.len() == 1 {
+            if inner.backtracker.is_none() && inner.capturer.is_none() && inner.group_names.len() == 1 {
                 // Without groups the span is all, which automata find faster.
                 let Some(found) = automaton.search_with(searched, &input) else { return Ok(false) };
                 let places = [found.start(), found.end()];

@@ -277,3 +277,18 @@ fn caches_are_bounded() {
     }
     assert!(cache.memory_usage() < 3 * crate::limits::REGEX_CACHE_BYTES, "{}", cache.memory_usage());
 }
+
+#[test]
+fn a_span_without_groups_is_pcres_too() {
+    // Rounds of a loop that consume nothing: the automaton alone would end the match elsewhere.
+    let text = b"\xff*?(\xcb\x11?*?+\xcb\x11\n\xff*?(\n\xc3[";
+    let pattern = b".?*?+\xcb\x11";
+    let spans = [false, true].map(|is_reference| {
+        let options = RegexOptions { is_reference, ..RegexOptions::default() };
+        let regex = Regex::compile(pattern, options).unwrap();
+        let mut captures = Captures::new();
+        assert_eq!(regex.captures(&mut RegexCache::new(), text, &mut captures), Ok(true));
+        captures.span(0)
+    });
+    assert_eq!(spans[0], spans[1]);
+}
