@@ -10,9 +10,9 @@ use crate::limits;
 /// Switches and bounds of compilation and evaluation.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Skip rules whose operator cannot match any of the values present.
+    /// Visit only rules whose operator could match one of the values present.
     pub prefilter: bool,
-    /// Remember transformed values for the duration of a phase.
+    /// Remember what transformations make of values, and what is found out about short ones from request to request.
     pub transformation_cache: bool,
     /// Look a compiled operator up instead of compiling it again when another rule has the same one.
     pub share_operators: bool,

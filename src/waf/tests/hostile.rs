@@ -31,6 +31,20 @@ fn many_arguments() {
 }
 
 #[test]
+fn more_arguments_than_a_phase_remembers() {
+    let query: Vec<String> = (0..=limits::WAF_PHASE_VALUES).map(|n| format!("{n}=")).collect();
+    let rules = r#"SecArgumentsLimit 1000000
+        SecRule ARGS_NAMES "@streq 12345" "id:1,phase:1,pass"
+        SecRule ARGS_NAMES|REQUEST_METHOD "@rx ^(?:get|7{5})$" "id:2,phase:1,pass,t:lowercase"
+        SecRule ARGS_NAMES "@contains never" "id:3,phase:1,pass""#;
+    let target = format!("/?{}", query.join("&"));
+    let [fast, plain] = [EngineOptions::default(), EngineOptions::reference()]
+        .map(|options| Exchange::get(&target).run(&program_with(rules, &options)).ids());
+    assert_eq!(plain, [1, 2, 2]);
+    assert_eq!(fast, plain);
+}
+
+#[test]
 fn variables_do_not_grow_without_bound() {
     let rules = r#"
         SecArgumentsLimit 10000

@@ -73,6 +73,8 @@ struct Source {
     last: u32,
     /// Of all values together.
     signature: Signature,
+    /// There was no room for its values.
+    is_full: bool,
 }
 
 impl PhaseValues {
@@ -139,23 +141,15 @@ impl PhaseValues {
     ) {
         for group in groups {
             let source = self.source(program, transaction, caches, group.source);
-            if let Ok(source) = source {
-                let is_left_alone = group.trigger.is_some_and(|trigger| trigger & source.signature == 0);
-                if source.first == source.last
-                    || (is_left_alone && !program.plan.concerns(group, self.source_answer(program, group.source)))
-                {
-                    continue;
-                }
+            let is_left_alone = group.trigger.is_some_and(|trigger| trigger & source.signature == 0);
+            if (source.first == source.last && !source.is_full)
+                || (is_left_alone && !program.plan.concerns(group, self.source_answer(program, group.source)))
+            {
+                continue;
             }
             for check in program.plan.checks(group) {
-                match source.and_then(|source| self.union(program, transaction, source, check)) {
-                    Ok(answer) => program.plan.add_candidates(check, answer, candidates),
-                    // Nothing is known: all of them.
-                    Err(Full) => {
-                        let all = vec![u64::MAX; self.prefilter(program).words()];
-                        program.plan.add_candidates(check, &all, candidates);
-                    }
-                }
+                let answer = self.union(program, transaction, source, check);
+                program.plan.add_candidates(check, answer, candidates);
             }
         }
     }
@@ -166,32 +160,28 @@ impl PhaseValues {
         self.source_answers.get(usize::from(source) * words..(usize::from(source) + 1) * words).unwrap_or_default()
     }
 
-    /// What could match any value of a source in a lane.
-    fn union(
-        &mut self,
-        program: &Program,
-        transaction: &Transaction,
-        source: Source,
-        check: &Check,
-    ) -> Result<&[u64], Full> {
+    /// What could match any value of a source in a lane; everything when there is no room to find out.
+    fn union(&mut self, program: &Program, transaction: &Transaction, source: Source, check: &Check) -> &[u64] {
         let words = self.prefilter(program).words();
-        if check.trigger.is_some_and(|trigger| trigger & source.signature == 0) {
-            return Ok(self.source_answer(program, check.source));
+        if source.is_full || check.trigger.is_some_and(|trigger| trigger & source.signature == 0) {
+            return self.source_answer(program, check.source);
         }
         let range = check.union as usize * words..(check.union as usize + 1) * words;
-        if self.union_stamps.get(check.union as usize).copied() != Some(self.stamp) {
-            let lane = program.plan.lane(check.lane).ok_or(Full)?;
+        if self.union_stamps.get(check.union as usize).copied() != Some(self.stamp)
+            && let Some(lane) = program.plan.lane(check.lane)
+        {
             let mut unions = std::mem::take(&mut self.unions);
             let union = unions.get_mut(range.clone()).unwrap_or_default();
             union.fill(0);
-            let united = self.unite(program, transaction, lane, source, union);
+            if self.unite(program, transaction, lane, source, union) == Err(Full) {
+                union.fill(u64::MAX);
+            }
             self.unions = unions;
-            united?;
             if let Some(stamp) = self.union_stamps.get_mut(check.union as usize) {
                 *stamp = self.stamp;
             }
         }
-        Ok(self.unions.get(range).unwrap_or_default())
+        self.unions.get(range).unwrap_or_default()
     }
 
     fn unite(
@@ -228,11 +218,11 @@ impl PhaseValues {
         transaction: &Transaction,
         caches: &mut RegexCaches,
         id: SourceId,
-    ) -> Result<Source, Full> {
+    ) -> Source {
         if let Some(source) = self.sources.get(usize::from(id)).filter(|source| source.stamp == self.stamp) {
-            return Ok(*source);
+            return *source;
         }
-        let target = program.plan.source(id).ok_or(Full)?;
+        let Some(target) = program.plan.source(id) else { return Source::default() };
         let mut collected = std::mem::take(&mut self.collected);
         collected.clear();
         let wanted = Wanted::of(&target.selector, &[]);
@@ -243,45 +233,37 @@ impl PhaseValues {
         source
     }
 
-    fn add_source(
-        &mut self,
-        program: &Program,
-        transaction: &Transaction,
-        id: SourceId,
-        values: &[Value],
-    ) -> Result<Source, Full> {
+    fn add_source(&mut self, program: &Program, transaction: &Transaction, id: SourceId, values: &[Value]) -> Source {
         let filter = self.prefilter(program);
         let words = filter.words();
         let first = self.members.len() as u32;
-        let mut answers = std::mem::take(&mut self.source_answers);
+        let mut source = Source { stamp: self.stamp, first, last: first, signature: 0, is_full: false };
+        let Self { known, current, memory, members, text, source_answers, .. } = self;
         let start = usize::from(id) * words;
-        let union = answers.get_mut(start..start + words).unwrap_or_default();
+        let union = source_answers.get_mut(start..start + words).unwrap_or_default();
         union.fill(0);
-        let mut signature = 0;
-        let Self { known, current, memory, members, text, .. } = self;
-        let mut is_full = false;
         if let Some(known) = known.get_mut(*current) {
             for value in values {
                 let bytes = transaction.bytes(program, text, value.bytes);
                 let Ok(id) = known.given(filter, memory, value.bytes, bytes) else {
-                    is_full = true;
+                    source.is_full = true;
                     break;
                 };
                 add_all(union, known.maybe(id));
-                signature |= known.signature(id);
+                source.signature |= known.signature(id);
                 members.push(Member { value: *value, id });
             }
         }
-        self.source_answers = answers;
-        if is_full {
-            self.members.truncate(first as usize);
-            return Err(Full);
+        if source.is_full {
+            // Nothing is known of all of them, so every operator could match.
+            union.fill(u64::MAX);
+            members.truncate(first as usize);
         }
-        let source = Source { stamp: self.stamp, first, last: self.members.len() as u32, signature };
+        source.last = members.len() as u32;
         if let Some(slot) = self.sources.get_mut(usize::from(id)) {
             *slot = source;
         }
-        Ok(source)
+        source
     }
 
     /// Where the values of a part are; `excludes` says whether a value fits an exclusion.
@@ -297,7 +279,10 @@ impl PhaseValues {
             return Ok(part.first..part.last);
         }
         let part = program.plan.part(id).ok_or(Full)?;
-        let source = self.source(program, transaction, caches, part.source)?;
+        let source = self.source(program, transaction, caches, part.source);
+        if source.is_full {
+            return Err(Full);
+        }
         let mut range = (source.first, source.last);
         if !part.exclusions.is_empty() {
             let first = self.members.len();
