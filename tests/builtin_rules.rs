@@ -1,10 +1,10 @@
 //! The built-in rules against the case files beside them.
 
-use portcullis::authoring::{Engine, Target, rule_cases, rule_set, wire};
+use portcullis::authoring::{Engine, Target, capture, rule_cases, rule_set, wire};
 use portcullis::diagnostics::Source;
 use portcullis::seclang::source::FileLoader;
 use portcullis::waf::{EngineOptions, Program, Scratch};
-use std::io::Read;
+
 use std::path::{Path, PathBuf};
 
 /// What each file has at least: of attacks, and of look-alikes.
@@ -60,17 +60,17 @@ fn every_builtin_rule_has_a_case() {
 /// be (about a quarter of these have nothing in them that could be found: their payload is empty).
 #[test]
 fn recorded_traffic() {
-    let Some(archive) = recorded_requests() else { return };
+    let Some(requests) = recorded_requests() else { return };
     let program = compile(&EngineOptions::default());
     let mut engine = Engine::new(&program);
     // All attacks; of the benign requests every fourth, so that it takes seconds without optimisation too.
     let (mut attacks, mut found, mut benign, mut blocked) = (0, 0, 0, Vec::new());
-    for (index, (name, request)) in files(&archive).enumerate() {
+    for (index, (name, request)) in requests.into_iter().enumerate() {
         let is_attack = name.contains("attack/");
         if !is_attack && index % 4 > 0 {
             continue;
         }
-        let summary = engine.send(&wire::alone(request)).summary;
+        let summary = engine.send(&wire::alone(&request)).summary;
         let is_blocked = summary.is_some_and(|summary| summary.interruption.is_some());
         if is_attack {
             attacks += 1;
@@ -86,34 +86,14 @@ fn recorded_traffic() {
     assert!(found * 3 >= attacks * 2);
 }
 
-fn recorded_requests() -> Option<Vec<u8>> {
+fn recorded_requests() -> Option<Vec<capture::Capture>> {
     let root = std::env::var_os("PORTCULLIS_SHARED").map_or_else(|| rules().join("../../shared"), PathBuf::from);
     let path = root.join("traffic/requests.tar.gz");
-    let Ok(file) = std::fs::File::open(&path) else {
+    let Ok(archive) = std::fs::read(&path) else {
         eprintln!("SKIPPED: {} is not there; set PORTCULLIS_SHARED", path.display());
         return None;
     };
-    let mut archive = Vec::new();
-    flate2::read::MultiGzDecoder::new(file).read_to_end(&mut archive).unwrap();
-    Some(archive)
-}
-
-/// Name and content of each file of a tar archive.
-fn files(archive: &[u8]) -> impl Iterator<Item = (String, &[u8])> {
-    let text =
-        |bytes: &[u8]| bytes.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect::<String>();
-    let mut rest = archive;
-    std::iter::from_fn(move || {
-        loop {
-            let header = rest.get(..512).filter(|header| header[0] != 0)?;
-            let size = usize::from_str_radix(text(&header[124..136]).trim(), 8).unwrap();
-            let content = &rest[512..512 + size];
-            rest = &rest[512 + size.div_ceil(512) * 512..];
-            if matches!(header[156], 0 | b'0') {
-                return Some((text(&header[..100]), content));
-            }
-        }
-    })
+    Some(capture::archive(&archive).unwrap())
 }
 
 fn case_files() -> Vec<PathBuf> {

@@ -2,13 +2,12 @@
 //! `EngineOptions` on and off, compared to the last byte of the log lines.
 //!
 //! Slow without optimisation, so most runs on demand:
-//! `cargo test --no-default-features --profile quick --test fast_paths -- --ignored --nocapture`. With `COST=1` the
-//! time per request is printed instead (processor time of the thread, so that a busy machine matters less).
+//! `cargo test --no-default-features --profile quick --test fast_paths -- --ignored --nocapture`. (What
+//! requests cost is for `portcullis bench`.)
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use portcullis::authoring::{Engine, cases, exchange::Target, rule_set, wire};
+use portcullis::authoring::{Engine, capture, cases, exchange::Target, rule_set, wire};
 use portcullis::seclang::source::FileLoader;
 use portcullis::waf::{EngineOptions, Program};
 
@@ -22,22 +21,10 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-/// Content of each file of the recorded traffic.
+/// The recorded requests.
 fn traffic(shared: &Path) -> Vec<Vec<u8>> {
-    let mut archive = Vec::new();
-    let file = std::fs::File::open(shared.join("traffic/requests.tar.gz")).unwrap();
-    flate2::read::MultiGzDecoder::new(file).read_to_end(&mut archive).unwrap();
-    let mut out = Vec::new();
-    let mut at = 0;
-    while let Some(header) = archive.get(at..at + 512).filter(|header| header[0] != 0) {
-        let size: String = header[124..136].iter().copied().take_while(|byte| *byte != 0).map(char::from).collect();
-        let size = usize::from_str_radix(size.trim(), 8).unwrap();
-        if header[156] == b'0' || header[156] == 0 {
-            out.push(wire::alone(&archive[at + 512..at + 512 + size]));
-        }
-        at += 512 + size.div_ceil(512) * 512;
-    }
-    out
+    let archive = std::fs::read(shared.join("traffic/requests.tar.gz")).unwrap();
+    capture::archive(&archive).unwrap().iter().map(|(_, request)| wire::alone(request)).collect()
 }
 
 /// The requests of the rule set's regression files.
@@ -126,77 +113,4 @@ fn traffic_at_paranoia_1() {
 fn traffic_at_paranoia_4() {
     let Some(shared) = shared() else { return };
     compare(&shared, 4, &traffic(&shared), 7);
-}
-
-/// Nanoseconds that this thread was on a processor.
-fn busy() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split_ascii_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// As a shop's page asks for its orders.
-fn ordinary_get() -> Vec<u8> {
-    b"GET /api/v1/orders/7?page=0&sort=created_at&filter=status%3Aopen&q=winter+jacket+size+7 HTTP/1.1\r\n\
-      Host: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
-      Chrome/126.0 Safari/537.36\r\nAccept: application/json, text/plain, */*\r\nAccept-Language: en-US,en;q=0.9\r\n\
-      Accept-Encoding: gzip, deflate, br\r\nReferer: https://shop.example.com/catalog?page=2\r\n\
-      Cookie: session=8f14e45fceea167a5a36dedd4bea2543; theme=dark; _ga=GA1.2.1234567890.1718000000\r\n\
-      Authorization: Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkphbmUifQ.\
-      c2lnbmF0dXJlLXBsYWNlaG9sZGVy\r\n\r\n"
-        .to_vec()
-}
-
-fn ordinary_post() -> Vec<u8> {
-    let item = |number: u32| {
-        let price = f64::from(number) * 3.5;
-        let sku = 1000 + number;
-        format!(r#"{{"sku":"SKU-{sku}","qty":{number},"price":{price},"note":"gift wrap please, deliver after 5pm"}}"#)
-    };
-    let items: Vec<String> = (1..=12).map(item).collect();
-    let body = format!(
-        r#"{{"customer":{{"name":"Jane Doe","email":"jane@example.com","address":{{"street":"12 Main St","city":"Springfield","zip":"12345"}}}},"items":[{}],"comment":"Thanks for the quick delivery last time!"}}"#,
-        items.join(",")
-    );
-    format!(
-        "POST /post?src=web HTTP/1.1\r\nHost: www.example.com\r\nContent-Type: application/json\r\nUser-Agent: \
-         Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\nAccept: application/json\r\nCookie: \
-         session=8f14e45fceea167a5a36dedd4bea2543\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-#[test]
-#[ignore = "a measurement: COST=1, or COST=reference"]
-fn cost() {
-    let (Some(shared), Ok(which)) = (shared(), std::env::var("COST")) else { return };
-    let options = if which == "reference" { EngineOptions::reference() } else { EngineOptions::default() };
-    let traffic = traffic(&shared);
-    let only = std::env::var("ONLY").unwrap_or_default();
-    let levels = std::env::var("PARANOIA").map_or_else(|_| vec![1, 4], |level| vec![level.parse().unwrap()]);
-    for paranoia in levels {
-        let before = busy();
-        let program = program(&shared, paranoia, &options);
-        eprintln!("paranoia {paranoia}: compiled in {} ms", (busy() - before) / 1_000_000);
-        let scenarios: [(&str, Vec<Vec<u8>>, usize); 3] = [
-            ("traffic", traffic.clone(), 2),
-            ("get", vec![ordinary_get()], std::env::var("ROUNDS").map_or(5000, |r| r.parse().unwrap())),
-            ("json", vec![ordinary_post()], std::env::var("ROUNDS").map_or(2000, |r| r.parse().unwrap())),
-        ];
-        for (name, requests, rounds) in scenarios {
-            if !only.is_empty() && only != name {
-                continue;
-            }
-            let mut engine = Engine::new(&program);
-            let mut best = u64::MAX;
-            for _ in 0..2 {
-                let before = busy();
-                for _ in 0..rounds {
-                    requests.iter().for_each(|request| drop(engine.send(request)));
-                }
-                best = best.min((busy() - before) / (rounds * requests.len()) as u64);
-            }
-            eprintln!("paranoia {paranoia} {name}: {}.{} us a request", best / 1000, best / 100 % 10);
-        }
-    }
 }

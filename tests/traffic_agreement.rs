@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use portcullis::authoring::modsecurity_2::{MESSAGE_BYTES, logged_rules, place_of_id};
-use portcullis::authoring::{Engine, Exchange, exchange::Target};
+use portcullis::authoring::{Engine, Exchange, capture, exchange::Target};
 use portcullis::diagnostics::Source;
 use portcullis::seclang::{parse, source::FileLoader};
 use portcullis::waf::{EngineOptions, Program};
@@ -31,22 +31,11 @@ fn gunzip(path: &Path) -> Vec<u8> {
     out
 }
 
-/// Name and content of each file of a tar archive.
-fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    while let Some(header) = archive.get(at..at + 512).filter(|header| header[0] != 0) {
-        let text = |range: std::ops::Range<usize>| {
-            let bytes: Vec<u8> = header[range].iter().copied().take_while(|b| *b != 0).collect();
-            String::from_utf8(bytes).unwrap()
-        };
-        let size = usize::from_str_radix(text(124..136).trim(), 8).unwrap();
-        if header[156] == b'0' || header[156] == 0 {
-            out.push((text(0..100).trim_start_matches("./").to_owned(), archive[at + 512..at + 512 + size].to_vec()));
-        }
-        at += 512 + size.div_ceil(512) * 512;
-    }
-    out
+/// The recorded requests by name.
+fn requests(shared: &Path) -> HashMap<String, Vec<u8>> {
+    let archive = std::fs::read(shared.join("traffic/requests.tar.gz")).unwrap();
+    let found = capture::archive(&archive).unwrap();
+    found.into_iter().map(|(name, request)| (name.trim_start_matches("./").to_owned(), request)).collect()
 }
 
 fn program(shared: &Path, paranoia: u8, options: &EngineOptions) -> Program {
@@ -254,7 +243,7 @@ fn matched_vars_nul(id: u32, request: &[u8]) -> bool {
 
 fn agreement(paranoia: u8) {
     let Some(shared) = shared() else { return };
-    let requests: HashMap<_, _> = files(&gunzip(&shared.join("traffic/requests.tar.gz"))).into_iter().collect();
+    let requests = requests(&shared);
     let steps = Steps::new(&shared, paranoia);
     let answers = answers(&shared, paranoia);
     let halves: Vec<Tally> = std::thread::scope(|scope| {
@@ -340,7 +329,7 @@ fn paranoia_4() {
 fn show_one() {
     let Some(shared) = shared() else { return };
     let name = std::env::var("NAME").unwrap();
-    let requests: HashMap<_, _> = files(&gunzip(&shared.join("traffic/requests.tar.gz"))).into_iter().collect();
+    let requests = requests(&shared);
     let program = program(
         &shared,
         std::env::var("PARANOIA").map_or(4, |level| level.parse().unwrap()),
