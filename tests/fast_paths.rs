@@ -1,9 +1,10 @@
 //! Fast paths change no outcome: recorded traffic and the Core Rule Set's own payloads with every switch of
 //! `EngineOptions` on and off, compared to the last byte of the log lines.
 //!
-//! Slow without optimisation, so most runs on demand:
-//! `cargo test --no-default-features --profile quick --test fast_paths -- --ignored --nocapture`. (What
-//! requests cost is for `portcullis bench`.)
+//! Slow without optimisation, so not part of an ordinary `cargo test`. `.ci/run agreement` has it with every sixteenth
+//! recorded request; `FAST_PATHS=full` takes all of them, which needs a quarter of an hour:
+//! `FAST_PATHS=full cargo test --no-default-features --profile quick --test fast_paths -- --ignored --nocapture`.
+//! (What requests cost is for `portcullis bench`; rules of all kinds are for `tests/random_rules.rs`.)
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +22,16 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-/// The recorded requests.
+/// Are all requests wanted, with all options?
+fn is_full() -> bool {
+    std::env::var_os("FAST_PATHS").is_some_and(|wanted| wanted == "full")
+}
+
+/// The recorded requests, or every sixteenth.
 fn traffic(shared: &Path) -> Vec<Vec<u8>> {
     let archive = std::fs::read(shared.join("traffic/requests.tar.gz")).unwrap();
-    capture::archive(&archive).unwrap().iter().map(|(_, request)| wire::alone(request)).collect()
+    let captures = capture::archive(&archive).unwrap();
+    captures.iter().step_by(if is_full() { 1 } else { 16 }).map(|(_, request)| wire::alone(request)).collect()
 }
 
 /// The requests of the rule set's regression files.
@@ -46,21 +53,10 @@ fn program(shared: &Path, paranoia: u8, options: &EngineOptions) -> Program {
     rule_set::compile_with(&root, &FileLoader, options).unwrap_or_else(|problems| panic!("{problems}")).0
 }
 
-/// Reference first.
-fn combinations() -> Vec<(&'static str, EngineOptions)> {
-    let reference = EngineOptions::reference();
-    vec![
-        ("reference", reference.clone()),
-        ("default", EngineOptions::default()),
-        ("prefilter", EngineOptions { prefilter: true, ..reference.clone() }),
-        ("transformation cache", EngineOptions { transformation_cache: true, ..reference.clone() }),
-        ("shared operators", EngineOptions { share_operators: true, ..reference }),
-    ]
-}
-
-/// Runs the requests with every combination; every `step`th of them with those other than the default.
-fn compare(shared: &Path, paranoia: u8, requests: &[Vec<u8>], step: usize) {
-    let combinations = combinations();
+/// Runs the requests with every combination; but with those other than the default every seventh unless all are wanted.
+fn compare(shared: &Path, paranoia: u8, requests: &[Vec<u8>]) {
+    let step = if is_full() { 1 } else { 7 };
+    let combinations = EngineOptions::combinations();
     let programs: Vec<Program> = combinations.iter().map(|(_, options)| program(shared, paranoia, options)).collect();
     let mut engines: Vec<Engine<'_>> = programs.iter().map(Engine::new).collect();
     let mut different = 0;
@@ -98,19 +94,19 @@ fn payloads_of_the_core_rule_set() {
     let mut requests = Vec::new();
     payloads(&shared.join("crs/tests"), &mut requests);
     assert!(requests.len() > 1000);
-    compare(&shared, 4, &requests, 1);
+    compare(&shared, 4, &requests);
 }
 
 #[test]
 #[ignore = "slow without optimisation"]
 fn traffic_at_paranoia_1() {
     let Some(shared) = shared() else { return };
-    compare(&shared, 1, &traffic(&shared), 7);
+    compare(&shared, 1, &traffic(&shared));
 }
 
 #[test]
 #[ignore = "slow without optimisation"]
 fn traffic_at_paranoia_4() {
     let Some(shared) = shared() else { return };
-    compare(&shared, 4, &traffic(&shared), 7);
+    compare(&shared, 4, &traffic(&shared));
 }

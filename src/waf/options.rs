@@ -46,6 +46,24 @@ impl EngineOptions {
         Self { prefilter: false, transformation_cache: false, share_operators: false, ..Self::default() }
     }
 
+    /// Every combination of the switches of fast paths, with its name, for comparisons of the engine with itself: first
+    /// the plain reference, then the default, then the others.
+    pub fn combinations() -> Vec<(String, Self)> {
+        let mut all = vec![("reference".to_owned(), Self::reference()), ("default".to_owned(), Self::default())];
+        for set in 1..(1_u32 << SWITCHES.len()) - 1 {
+            let mut options = Self::reference();
+            let mut names = Vec::new();
+            for (number, (name, switch)) in SWITCHES.iter().enumerate() {
+                *switch(&mut options) = set >> number & 1 == 1;
+                if *switch(&mut options) {
+                    names.push(*name);
+                }
+            }
+            all.push((names.join(" and "), options));
+        }
+        all
+    }
+
     /// The peculiarities of ModSecurity 2.9.7 too that portcullis does not copy otherwise: limits, gaps and older tables. For
     /// comparing answers with it, not for traffic. `docs/modsecurity-differences.md` names them.
     pub fn modsecurity_2() -> Self {
@@ -59,6 +77,16 @@ impl EngineOptions {
         }
     }
 }
+
+/// Where an option is.
+type Switch = fn(&mut EngineOptions) -> &mut bool;
+
+/// The fast paths that can be switched off.
+const SWITCHES: [(&str, Switch); 3] = [
+    ("prefilter", |options| &mut options.prefilter),
+    ("transformation cache", |options| &mut options.transformation_cache),
+    ("shared operators", |options| &mut options.share_operators),
+];
 
 impl Default for EngineOptions {
     fn default() -> Self {
