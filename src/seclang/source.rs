@@ -20,7 +20,8 @@ pub trait SourceLoader {
     fn read(&self, from: &Path, name: &str) -> io::Result<Vec<u8>>;
 }
 
-/// Reads files. Patterns hold `*`, `?` and `[…]`; matches are sorted by name, as Apache does.
+/// Reads files. Patterns hold `*`, `?` and `[…]`; matches are in the order of Apache: by name, byte by byte (capitals
+/// before small letters, `10` before `9`), directory by directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileLoader;
 
@@ -103,7 +104,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The existing paths that a pattern means, sorted. A path without wildcards is taken as it is, so that reading it
+/// The existing paths that a pattern means, in order. A path without wildcards is taken as it is, so that reading it
 /// reports why it cannot be read.
 fn expand(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
@@ -117,14 +118,19 @@ fn expand(pattern: &Path) -> io::Result<Vec<PathBuf>> {
         for directory in &found {
             let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
             let Ok(entries) = fs::read_dir(listed) else { continue };
+            let start = next.len();
             for entry in entries {
                 let entry = entry?.file_name();
                 if matches(name, entry.as_encoded_bytes()) {
                     next.push(directory.join(entry));
                 }
             }
+            // Each directory's own, as Apache reads them: what is in `a` comes before what is in `a-b`, though `-` is
+            // less than `/`.
+            if let Some(own) = next.get_mut(start..) {
+                own.sort();
+            }
         }
-        next.sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
         found = next;
     }
     Ok(found)
@@ -260,6 +266,47 @@ mod tests {
         assert!(FileLoader.include(&root, "none/*.conf").unwrap().is_empty());
         assert_eq!(FileLoader.include(&root, "none.conf").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(FileLoader.read(&root, "rules/c.data").unwrap(), b"c.data");
+    }
+
+    #[test]
+    fn the_order_is_that_of_apache() {
+        const FILES: [&str; 12] = [
+            "a/REQUEST-10-X.conf",
+            "a/REQUEST-9-X.conf",
+            "a/REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf",
+            "a/REQUEST-942-APPLICATION-ATTACK-SQLI.conf",
+            "a/REQUEST-999-COMMON-EXCEPTIONS-AFTER.conf",
+            "a/RESPONSE-950-DATA-LEAKAGES.conf",
+            "a/RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf",
+            "a/Z.conf",
+            "a/_.conf",
+            "a/request-900.conf",
+            "a-b/a.conf",
+            "b/a.conf",
+        ];
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root.conf");
+        let mut memory = MemoryLoader::new();
+        // Made in another order than they are read in; some file systems list by age.
+        for name in FILES.iter().rev() {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, name).unwrap();
+            memory = memory.with(path, *name);
+        }
+        let loaders: [&dyn SourceLoader; 2] = [&FileLoader, &memory];
+        for loader in loaders {
+            for (pattern, expected) in
+                [("a/*.conf", &FILES[..10]), ("*/*.conf", &FILES[..]), ("a*/*.conf", &FILES[..11])]
+            {
+                let found = loader.include(&root, pattern).unwrap();
+                let names: Vec<_> = found.iter().map(|source| String::from_utf8_lossy(source.text())).collect();
+                assert_eq!(names, expected, "{pattern}");
+            }
+        }
+        let below: Vec<_> = FileLoader.include(&root, ".").unwrap();
+        let names: Vec<_> = below.iter().map(|source| String::from_utf8_lossy(source.text())).collect();
+        assert_eq!(names, FILES, "a directory means the same");
     }
 
     #[cfg(unix)]
