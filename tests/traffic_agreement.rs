@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use portcullis::authoring::modsecurity_2::{MESSAGE_BYTES, logged_rules, place_of_id};
+use portcullis::authoring::modsecurity_2::{FOLDER_BYTES, MESSAGE_BYTES, logged_rules, place_of_id};
 use portcullis::authoring::{Engine, Exchange, capture, exchange::Target};
 use portcullis::diagnostics::Source;
 use portcullis::seclang::{parse, source::FileLoader};
@@ -79,9 +79,6 @@ fn prepared(raw: &[u8], number: usize) -> Vec<u8> {
 
 type Rules = BTreeSet<u32>;
 
-/// The folder of the rule files in the reference's log had about this length, to judge by what its lines lack.
-const REFERENCE_FOLDER_BYTES: usize = 19;
-
 /// What the reference says of a request.
 struct Answer {
     name: String,
@@ -146,11 +143,11 @@ fn named(exchange: &Exchange) -> Rules {
 }
 
 fn logged(exchange: &Exchange) -> Rules {
-    logged_rules(&exchange.log, Some(REFERENCE_FOLDER_BYTES)).into_iter().collect()
+    logged_rules(&exchange.log, Some(FOLDER_BYTES)).into_iter().collect()
 }
 
 fn places(exchange: &Exchange) -> impl Iterator<Item = (u32, usize)> {
-    exchange.log.iter().filter_map(|line| place_of_id(line, Some(REFERENCE_FOLDER_BYTES)))
+    exchange.log.iter().filter_map(|line| place_of_id(line, Some(FOLDER_BYTES)))
 }
 
 /// Scores and what reports them differ when any other rule does.
@@ -226,10 +223,9 @@ fn cut_nearby(exchange: &Exchange) -> Rules {
         Some(end) => line[..end].iter().filter(|byte| **byte == b'\\').count(),
         None => 0,
     };
-    let lines = exchange.log.iter().filter_map(|line| Some((line, place_of_id(line, Some(REFERENCE_FOLDER_BYTES))?)));
+    let lines = exchange.log.iter().filter_map(|line| Some((line, place_of_id(line, Some(FOLDER_BYTES))?)));
     let near = |line: &[u8], end: usize| {
-        end.abs_diff(MESSAGE_BYTES) <= REFERENCE_FOLDER_BYTES
-            || (end <= MESSAGE_BYTES && end + longer(line) > MESSAGE_BYTES)
+        end.abs_diff(MESSAGE_BYTES) <= FOLDER_BYTES || (end <= MESSAGE_BYTES && end + longer(line) > MESSAGE_BYTES)
     };
     lines.filter(|(line, (_, end))| near(line, *end)).map(|(_, (id, _))| id).collect()
 }

@@ -6,6 +6,10 @@
 /// Bytes of a message, after `ModSecurity: ` and before the fields of the host.
 pub const MESSAGE_BYTES: usize = 1_023;
 
+/// The folder of the rule files in the log of the recorded reference has about this length, to judge by what its lines
+/// lack. Used wherever answers are compared, so that they do not depend on where somebody keeps the rules.
+pub const FOLDER_BYTES: usize = 19;
+
 /// Ids of rules in order, each once. `folder_bytes`: the length to count for the folder of the rule files, if not their own.
 pub fn logged_rules(log: &[Vec<u8>], folder_bytes: Option<usize>) -> Vec<u32> {
     let mut rules = Vec::new();
