@@ -6,7 +6,7 @@
 //! accept → TLS (SNI, ALPN, client certificate) → HTTP head → who is it (certificate, token) → WAF phase 1
 //!       → body, inspected window → WAF phase 2 → route → pick backend → re-encrypt, send
 //!       ← WAF phase 3 ← response head          ← WAF phase 4 ← body, inspected window
-//! record once: WAF phase 5, access log, firewall log, metrics
+//! record once: WAF phase 5 (before the last byte), then access log, firewall log, metrics
 //! ```
 //!
 //! Each step is one file in `gateway/`, named in the order of flow.

@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use lab::{backend, canned, echo, gate, with_rules};
-use portcullis::config::model::{Beyond, HostHeader, PathMatch, RouteAction};
+use portcullis::config::model::{Beyond, HostHeader, LogSink, PathMatch, RouteAction};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const GET_CLOSE: &str = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
@@ -127,6 +127,131 @@ fn audit_entries_are_written_where_the_rules_say() {
         let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(entry.to_string().contains("q=attack"), "{entry}");
     }
+}
+
+/// A rule of each phase that logs the target; one that denies.
+const TALKATIVE: &str = r#"SecRuleEngine On
+SecRequestBodyAccess On
+SecAction "id:1,phase:1,pass,msg:'1 %{REQUEST_URI}'"
+SecRule ARGS:deny "@streq early" "id:2,phase:2,deny,status:405,nolog"
+SecRule ARGS:deny "@streq late" "id:4,phase:4,deny,status:406,nolog"
+SecAction "id:5,phase:5,pass,msg:'5 %{REQUEST_URI} %{RESPONSE_STATUS} %{RESPONSE_HEADERS.content-type}.'"
+"#;
+
+/// A gateway with these rules whose rule messages go to the file `rules.log` of the directory.
+fn talkative(backend: SocketAddr, directory: &std::path::Path, rules: &str) -> lab::Gate {
+    gate(&[backend], |configuration| {
+        with_rules(configuration, rules);
+        configuration.logs.rule_messages = LogSink::File(directory.join("rules.log"));
+    })
+}
+
+/// The messages in the log, once everything queued is written.
+fn messages(gate: &lab::Gate, directory: &std::path::Path) -> Vec<String> {
+    gate.shared.recorder.flush(lab::PATIENCE);
+    let text = std::fs::read_to_string(directory.join("rules.log")).unwrap();
+    let message = |line: &str| line.split("[msg \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    text.lines().map(message).collect()
+}
+
+#[test]
+fn who_has_read_a_response_finds_its_messages_in_the_log() {
+    const LARGE: usize = 300_000;
+    // Every way in which a response can end, and some sizes around what is written at once.
+    let server = backend(|mut peer| {
+        loop {
+            let head = peer.head();
+            if head.is_empty() {
+                return;
+            }
+            peer.body(&head);
+            let large = "x".repeat(LARGE);
+            let kind = head.split(['/', '?', ' ']).nth(2).unwrap();
+            match kind {
+                "length" => peer.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+                "large" => peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n{large}")),
+                "pieces" => {
+                    peer.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel");
+                    std::thread::sleep(Duration::from_millis(2));
+                    peer.write("lo");
+                }
+                "chunked" => {
+                    peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+                    std::thread::sleep(Duration::from_millis(2));
+                    peer.write("0\r\n\r\n");
+                }
+                "empty" => peer.write("HTTP/1.1 204 No Content\r\n\r\n"),
+                "close" => {
+                    peer.write("HTTP/1.1 200 OK\r\n\r\nhello");
+                    return;
+                }
+                _ => return,
+            }
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let gate = talkative(server.address, directory.path(), TALKATIVE);
+    let kinds: [(&str, u16, &str); 9] = [
+        ("length", 200, "hello"),
+        ("large", 200, "x"),
+        ("pieces", 200, "hello"),
+        ("chunked", 200, "0\r\n\r\n"),
+        ("empty", 204, "\r\n\r\n"),
+        ("close", 200, "0\r\n\r\n"),
+        ("broken", 502, ""),
+        ("length?deny=early", 405, ""),
+        ("length?deny=late", 406, ""),
+    ];
+    let read = |client: &mut lab::Client, status: u16, end: &str| match (status, end) {
+        (200, "x") => assert!(client.response().len() > LARGE),
+        (200 | 204, end) => assert!(client.until(end).starts_with(&format!("HTTP/1.1 {status} "))),
+        _ => assert!(client.response().starts_with(&format!("HTTP/1.1 {status} "))),
+    };
+    let mut wanted = Vec::new();
+    let mut note = |target: &str, status: u16| {
+        let own = if status > 204 { "application/problem+json" } else { "" };
+        wanted.extend([format!("1 {target}"), format!("5 {target} {status} {own}.")]);
+        wanted.clone()
+    };
+    // One connection after the other, then all on one: when a response is read, its last message is in the log; what
+    // was said of the next request comes behind it.
+    let mut kept = gate.connect();
+    for is_kept in [false, true] {
+        for round in 0..20 {
+            for (kind, status, end) in kinds {
+                let target = format!("/{kind}{}round={round}", if kind.contains('?') { '&' } else { '?' });
+                let mut fresh = gate.connect();
+                let client = if is_kept { &mut kept } else { &mut fresh };
+                client.write(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                read(client, status, end);
+                let wanted = note(&target, status);
+                if round % 10 == 9 {
+                    assert_eq!(messages(&gate, directory.path()), wanted);
+                }
+            }
+        }
+    }
+    let records = gate.records(wanted.len() / 2);
+    assert_eq!(records.len(), wanted.len() / 2);
+}
+
+#[test]
+fn what_one_request_taught_a_collection_the_next_one_knows() {
+    let rules = r#"SecRuleEngine On
+SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR}"
+SecAction "id:2,phase:1,pass,msg:'%{IP.seen}.'"
+SecAction "id:5,phase:5,pass,nolog,setvar:ip.seen=+1"
+"#;
+    let server = canned(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let directory = tempfile::tempdir().unwrap();
+    let gate = talkative(server.address, directory.path(), rules);
+    for _ in 0..50 {
+        let mut client = gate.connect();
+        client.write(GET);
+        client.until("hello");
+    }
+    let wanted: Vec<String> = (0..50).map(|n| if n == 0 { ".".to_owned() } else { format!("{n}.") }).collect();
+    assert_eq!(messages(&gate, directory.path()), wanted);
 }
 
 /// What must be answered with 400 and never reach a backend.

@@ -451,6 +451,18 @@ impl Backend {
         }
     }
 
+    /// Could whoever got everything that has been taken tell that it is the whole? Unlike [`Backend::is_body_done`]
+    /// also where only an empty last frame or trailers are still to come.
+    pub(super) fn is_end_known(&self) -> bool {
+        match &self.link {
+            Link::Http1(link) => link.decoder.is_done(),
+            Link::Http2(link) => link
+                .body
+                .as_ref()
+                .is_none_or(|body| body.is_end_stream() || body.size_hint().exact().is_some_and(|left| left == 0)),
+        }
+    }
+
     /// Is the whole request sent?
     pub(super) fn is_upload_done(&self) -> bool {
         match &self.link {

@@ -269,6 +269,7 @@ async fn answer_reply(exchange: &mut Exchange, client: &mut Http1Client, reply: 
 async fn send_reply(exchange: &mut Exchange, client: &mut Http1Client, reply: Reply, may_go_on: bool) -> Next {
     skip_body(client);
     let is_persistent = may_go_on && client.framing.is_persistent && client.decoder.is_done();
+    exchange.conclude_with(&reply);
     reply.encode_http1(exchange, client, is_persistent);
     match client.flush(exchange).await {
         Ok(()) if is_persistent => Next::Request,

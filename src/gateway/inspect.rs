@@ -20,7 +20,7 @@ use crate::http::h1::{BodyPart, Length};
 use crate::http::{Fields, Known, ResponseHead};
 use crate::runtime::clock;
 use crate::telemetry::About;
-use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Transaction, Verdict};
+use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Summary, Transaction, Verdict};
 
 /// The inspection of one request.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Inspection {
     pub(super) announced: usize,
     /// The rule that stopped the request: phase and id.
     pub(super) blocked: Option<(u8, u32)>,
+    /// What phase 5 left, once it has run.
+    pub(super) summary: Option<Summary>,
 }
 
 /// The part of a body that has been read and not been sent.
@@ -94,6 +96,7 @@ impl Inspection {
             is_failed: false,
             announced: 0,
             blocked: None,
+            summary: None,
         })
     }
 }
@@ -261,7 +264,7 @@ impl Exchange {
         let Some(fresh) = matches.get(inspection.announced..).filter(|fresh| !fresh.is_empty()) else { return };
         if recorder.wants_rule_messages() {
             let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
-            recorder.rule_messages(about, fresh);
+            recorder.rule_messages(about, fresh, &[]);
             inspection.announced = matches.len();
         }
     }

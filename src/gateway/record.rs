@@ -1,24 +1,59 @@
 //! The one exit: phase 5, access log, firewall log, metrics, exactly once for each request, however it ended.
 //!
-//! The path calls [`Exchange::record`] when the last byte is out. An exchange that is dropped without (the client
-//! reset its stream, the task was cancelled, something panicked) records itself.
+//! It has two halves. [`Exchange::conclude`] is the rules' part: the path calls it when the whole response is known
+//! and before its end goes out, so that whoever has read a response finds every message of it in the log (test runners
+//! rely on it, and people who try a rule), and the next request sees what this one taught the collections.
+//! [`Exchange::record`] is the account, and can only be given when the last byte is out. An exchange that is dropped
+//! without (the client reset its stream, the task was cancelled, something panicked) does both itself.
 
 use super::fault::{Fault, FaultKind};
+use super::reply::Reply;
 use super::request::Exchange;
 use crate::config::model::RouteAction;
 use crate::http::Known;
 use crate::runtime::clock;
-use crate::telemetry::{AccessRecord, FaultRecord, WafRecord, WafVerdict};
-use crate::waf::Summary;
+use crate::telemetry::{About, AccessRecord, FaultRecord, WafRecord, WafVerdict};
 
 impl Exchange {
+    /// An answer of the gateway's own is about to go out: phase 5 sees it as the response.
+    pub(super) fn conclude_with(&mut self, reply: &Reply) {
+        if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
+            return;
+        }
+        let mut fields = Vec::with_capacity(8);
+        reply.fields(self, |name, value| fields.push((name.to_vec(), value.to_vec())));
+        let told = self.engine(|transaction, program, _, _| {
+            let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+            transaction.answered(program, reply.status, b"HTTP/1.1", fields);
+        });
+        // A failure is noted with the inspection.
+        drop(told);
+        self.conclude();
+    }
+
+    /// Phase 5 and its messages, once, before the end of the response goes out. The engine is asked even if it failed
+    /// before, but a second failure is only noted.
+    pub(super) fn conclude(&mut self) {
+        if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
+            return;
+        }
+        let elapsed = clock::now().saturating_duration_since(self.started);
+        let summary = self.engine(|transaction, program, scratch, _| transaction.finish(program, scratch, elapsed));
+        let summary = summary.ok().flatten().unwrap_or_default();
+        let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
+        let Some(inspection) = &mut self.inspection else { return };
+        let fresh = summary.matches.get(inspection.announced..).unwrap_or_default();
+        self.worker.shared.recorder.rule_messages(about, fresh, &summary.notices);
+        inspection.summary = Some(summary);
+    }
+
     /// Ends the request's account.
     pub(super) fn record(&mut self) {
         if !std::mem::take(&mut self.is_open) {
             return;
         }
+        self.conclude();
         let total = clock::now().saturating_duration_since(self.started);
-        let summary = self.inspection.is_some().then(|| self.finish_inspection(total));
         let policy = self.policy();
         let route = self.route();
         let pool = match route.map(|route| &route.action) {
@@ -53,7 +88,7 @@ impl Exchange {
             connect: outcome.connect,
             first_byte: outcome.first_byte,
             action: outcome.action,
-            waf: summary.as_ref().and_then(|summary| self.waf_record(summary)),
+            waf: self.waf_record(),
             fault: outcome.fault.as_ref().map(|fault| FaultRecord {
                 kind: fault.kind.name(),
                 side: fault.kind.side().name(),
@@ -70,16 +105,9 @@ impl Exchange {
         self.earlier += 1;
     }
 
-    /// Phase 5. The engine is asked even if it failed before, but a second failure is only noted.
-    fn finish_inspection(&mut self, total: std::time::Duration) -> Summary {
-        self.engine(|transaction, program, scratch, _| transaction.finish(program, scratch, total))
-            .ok()
-            .flatten()
-            .unwrap_or_default()
-    }
-
-    fn waf_record<'a>(&'a self, summary: &'a Summary) -> Option<WafRecord<'a>> {
+    fn waf_record(&self) -> Option<WafRecord<'_>> {
         let inspection = self.inspection.as_ref()?;
+        let summary = inspection.summary.as_ref()?;
         let [request_duration, response_duration] = inspection.durations;
         let would_block = summary.interruption.as_ref().map(|found| (found.phase, found.rule_id.0));
         let verdict = match (inspection.is_failed, inspection.blocked, would_block) {
@@ -97,8 +125,6 @@ impl Exchange {
             inbound_score: summary.inbound_score,
             outbound_score: summary.outbound_score,
             matches: &summary.matches,
-            announced: inspection.announced,
-            notices: &summary.notices,
             audit: self
                 .policy()
                 .and_then(|policy| policy.program.as_deref()?.audit_log())

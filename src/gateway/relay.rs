@@ -323,6 +323,9 @@ pub(super) async fn relay(
                     }
                 }
             }
+            if is_done || backend.is_end_known() {
+                exchange.conclude();
+            }
             let before = client.out.len();
             let is_written = match client.out.poll_write(&mut client.stream, cx) {
                 Poll::Ready(Ok(())) => true,

@@ -200,6 +200,7 @@ fn send_reply(exchange: &mut Exchange, mut respond: SendResponse<Bytes>, reply: 
         append(&mut map, b"content-length", itoa::Buffer::new().format(reply.body.len()).as_bytes());
     }
     let has_body = !reply.body.is_empty() && exchange.head.method() != b"HEAD";
+    exchange.conclude_with(reply);
     let mut stream = respond.send_response(head(reply.status, map), !has_body).map_err(stream_broke)?;
     if has_body {
         exchange.outcome.sent_bytes = reply.body.len() as u64;
@@ -222,6 +223,9 @@ async fn relay(
     let is_complete = held.is_complete || backend.framing.length == Length::None;
     let is_bodiless = is_complete && held.parts.is_empty() && held.trailers.is_none();
     let response = head(backend.head.status, response_map(exchange, &backend));
+    if is_bodiless {
+        exchange.conclude();
+    }
     let stream = respond.send_response(response, is_bodiless).map_err(stream_broke)?;
     let mut sending = Sending { stream, is_open: !is_bodiless };
     let sent = sending.body(exchange, client, &mut backend, held, is_complete).await;
@@ -284,7 +288,7 @@ impl Sending {
             self.data(exchange, part, is_last, write_patience).await?;
         }
         if let Some(trailers) = held.trailers {
-            self.trailers(&trailers)?;
+            self.trailers(exchange, &trailers)?;
         }
         while self.is_open {
             match self.next_part(exchange, client, backend, read_patience).await? {
@@ -293,9 +297,10 @@ impl Sending {
                     let is_last = backend.is_body_done();
                     self.data(exchange, bytes, is_last, write_patience).await?;
                 }
-                BodyPart::Trailers(fields) => self.trailers(&fields)?,
+                BodyPart::Trailers(fields) => self.trailers(exchange, &fields)?,
                 BodyPart::End => {
                     self.is_open = false;
+                    exchange.conclude();
                     self.stream.send_data(Bytes::new(), true).map_err(stream_broke)?;
                 }
             }
@@ -344,6 +349,9 @@ impl Sending {
         }
         exchange.outcome.sent_bytes += bytes.len() as u64;
         self.is_open = !is_last;
+        if is_last {
+            exchange.conclude();
+        }
         self.stream.send_data(bytes, is_last).map_err(stream_broke)
     }
 
@@ -365,8 +373,9 @@ impl Sending {
         .await
     }
 
-    fn trailers(&mut self, fields: &Fields) -> Result<(), Fault> {
+    fn trailers(&mut self, exchange: &mut Exchange, fields: &Fields) -> Result<(), Fault> {
         self.is_open = false;
+        exchange.conclude();
         self.stream.send_trailers(header_map(fields)).map_err(stream_broke)
     }
 

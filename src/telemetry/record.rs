@@ -127,10 +127,6 @@ pub struct WafRecord<'a> {
     pub outbound_score: Option<i64>,
     /// The matched rules in order; the same that the firewall log tells in full.
     pub matches: &'a [crate::waf::RuleMatch],
-    /// So many of the matches went to [`super::Recorder::rule_messages`] before.
-    pub announced: usize,
-    /// What the engine itself has to say, as lines for the rule messages.
-    pub notices: &'a [Vec<u8>],
     /// The audit entry, when the rules want one and say where.
     pub audit: Option<(&'a Arc<AuditLog>, &'a [u8])>,
 }

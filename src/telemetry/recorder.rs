@@ -55,16 +55,11 @@ impl Recorder {
                 self.queue.push(LogKind::Access, line, 1);
             }
             let matches = record.waf.as_ref().map(|waf| waf.matches).unwrap_or_default();
-            let notices = record.waf.as_ref().map(|waf| waf.notices).unwrap_or_default();
             if !matches.is_empty() && self.queue.is_enabled(LogKind::Firewall) {
                 line.clear();
                 firewall_log::write(line, record);
                 self.queue.push(LogKind::Firewall, line, 1);
             }
-            let announced = record.waf.as_ref().map_or(0, |waf| waf.announced);
-            let rest = matches.get(announced..).unwrap_or_default();
-            let about = About { id: record.id, started: record.started, client: record.client };
-            self.push_rule_messages(line, about, rest, notices);
             line.shrink_to(LINE_KEPT_BYTES);
         });
         if let Some((log, entry)) = record.waf.as_ref().and_then(|waf| waf.audit) {
@@ -81,18 +76,18 @@ impl Recorder {
         self.queue.is_enabled(LogKind::RuleMessages)
     }
 
-    /// Messages of a request that is still running: whoever has its response finds them in the log.
-    pub fn rule_messages(&self, about: About<'_>, matches: &[RuleMatch]) {
-        LINE.with_borrow_mut(|line| self.push_rule_messages(line, about, matches, &[]));
-    }
-
-    fn push_rule_messages(&self, line: &mut Vec<u8>, about: About<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) {
+    /// Messages of a request that is still running: whoever has its response finds them in the log. What is queued
+    /// here before another call begins, on whatever thread, is written before what that call queues.
+    pub fn rule_messages(&self, about: About<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) {
         if (matches.is_empty() && notices.is_empty()) || !self.wants_rule_messages() {
             return;
         }
-        line.clear();
-        let lines = rule_messages::write(line, about, matches, notices);
-        self.queue.push(LogKind::RuleMessages, line, lines);
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            let lines = rule_messages::write(line, about, matches, notices);
+            self.queue.push(LogKind::RuleMessages, line, lines);
+            line.shrink_to(LINE_KEPT_BYTES);
+        });
     }
 
     /// Opens the log files again under their names (SIGUSR1, SIGHUP).
@@ -178,14 +173,9 @@ mod tests {
             inbound_score: Some(10),
             outbound_score: None,
             matches: &matches,
-            announced: 0,
-            notices: &[],
             audit: Some((&log, b"--x-A--")),
         };
-        recorder.record(
-            &AccessRecord { id: "b", status: 403, waf: Some(waf.clone()), ..AccessRecord::default() },
-            &handles,
-        );
+        recorder.record(&AccessRecord { id: "b", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
         recorder.flush(Duration::from_secs(10));
         let lines = |name: &str| -> Vec<String> {
             std::fs::read_to_string(path(name)).unwrap().lines().map(str::to_owned).collect()
@@ -200,24 +190,20 @@ mod tests {
         let entry: serde_json::Value = serde_json::from_str(&firewall[0]).unwrap();
         assert_eq!(entry["matches"].as_array().unwrap().len(), 2);
         assert_eq!(entry["matches"][1]["data"], "1' or \"1");
-        let messages = lines("rules");
-        assert_eq!(messages.len(), 2);
-        assert!(messages[0].contains("[id \"1\"]") && messages[1].contains("[id \"2\"]"));
-        assert!(messages[1].contains("[unique_id \"b\"]"), "{messages:?}");
-
-        // What was told while the request ran is not told again at its end.
-        let about = About { id: "c", started: Duration::ZERO, client: None };
-        recorder.rule_messages(about, &matches[..1]);
-        let waf = WafRecord { announced: 1, ..waf };
-        recorder.record(&AccessRecord { id: "c", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
+        // Messages go out while the request runs, and are not told again at its end.
+        assert_eq!(lines("rules").len(), 0);
+        let about = About { id: "b", started: Duration::ZERO, client: None };
+        recorder.rule_messages(about, &matches, &[b"ModSecurity: a notice".to_vec()]);
         recorder.flush(Duration::from_secs(10));
         let messages = lines("rules");
-        assert_eq!(messages.len(), 4);
-        assert!(messages[2].contains("[id \"1\"]") && messages[3].contains("[id \"2\"]"));
+        assert_eq!(messages.len(), 3);
+        assert!(messages[0].contains("ModSecurity: a notice"), "{messages:?}");
+        assert!(messages[1].contains("[id \"1\"]") && messages[2].contains("[id \"2\"]"));
+        assert!(messages[2].contains("[unique_id \"b\"]"), "{messages:?}");
         assert!(lines("audit").iter().all(|entry| entry == "--x-A--"));
         let mut text = String::new();
         recorder.render_metrics(&mut text);
-        assert!(text.contains("portcullis_waf_rule_matches_total{rule_id=\"2\",action=\"block\"} 2"), "{text}");
+        assert!(text.contains("portcullis_waf_rule_matches_total{rule_id=\"2\",action=\"block\"} 1"), "{text}");
         recorder.close();
     }
 }

@@ -1,11 +1,11 @@
 //! The response as rules see it.
 
-use super::Program;
 use super::collection::Span;
 use super::collection::headers::{self, Pair};
 use super::content_coding;
 use super::settings::{EngineMode, LimitAction};
 use super::transaction::{BodyStep, Transaction};
+use super::{Disruption, Program};
 
 /// What is known of the response.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct ResponseState {
     pub(crate) is_body_inspected: bool,
     /// OUTBOUND_DATA_ERROR
     pub(crate) is_body_too_long: bool,
+    /// Is the head that of an answer of the gateway's own?
+    is_own: bool,
 }
 
 impl Transaction {
@@ -45,6 +47,33 @@ impl Transaction {
         let media_type = media_type.get(..end).unwrap_or_default().trim_ascii();
         let inspected = &program.settings.response_body_mime_types;
         self.response.is_mime_type_inspected = inspected.iter().any(|own| own.eq_ignore_ascii_case(media_type));
+    }
+
+    /// The client is answered with this, by the gateway, and not with what a backend said: phase 5 and the audit log
+    /// see it as the response. After a denial of which this is not told they see the status that the rule wanted.
+    pub fn answered<'h>(
+        &mut self,
+        program: &Program,
+        status: u16,
+        protocol: &[u8],
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) {
+        self.take_response_head(program, status, protocol, headers);
+        self.response.is_own = true;
+    }
+
+    /// Before phase 5: nothing of a response that a rule has stopped is left to see.
+    pub(crate) fn note_denial(&mut self, program: &Program) {
+        if !self.is_interrupted || self.response.is_own {
+            return;
+        }
+        let status = match self.interruption.as_ref().map(|interruption| &interruption.disruption) {
+            Some(Disruption::Deny { status } | Disruption::Redirect { status, .. }) => *status,
+            // As in ModSecurity 2, though nobody gets to see it.
+            Some(Disruption::Drop) => 403,
+            None => return,
+        };
+        self.answered(program, status, b"HTTP/1.1", std::iter::empty());
     }
 
     /// Undoes the content codings of an inspected body; one that cannot be unfolded is inspected as it is.

@@ -331,6 +331,7 @@ impl Transaction {
     /// Phase 5, exactly once, however the transaction ended. `elapsed` since it began.
     pub fn finish(&mut self, program: &Program, scratch: &mut Scratch, elapsed: Duration) -> Summary {
         self.elapsed = elapsed;
+        self.note_denial(program);
         eval::run_phase(program, self, scratch, 5);
         self.save_persistent(scratch);
         let audit = audit::entry(program, self, &mut scratch.caches);

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{PRODUCER, engine_mode, sanitise, status};
+use super::{PRODUCER, engine_mode, sanitise};
 use crate::waf::Program;
 use crate::waf::collection::headers::Pair;
 use crate::waf::line;
@@ -32,7 +32,7 @@ pub(super) fn write(program: &Program, transaction: &Transaction) -> Vec<u8> {
         request.insert("body".into(), text(&sanitise::request_body(t)));
     }
     let mut response = Map::new();
-    response.insert("http_code".into(), status(t).into());
+    response.insert("http_code".into(), t.response.status.into());
     if wants(b'F') && t.response.has_head {
         response.insert("headers".into(), fields(t, &t.response_headers, false));
     }

@@ -115,18 +115,7 @@ pub(crate) fn entry(program: &Program, transaction: &Transaction, caches: &mut R
 
 fn has_relevant_status(program: &Program, transaction: &Transaction, caches: &mut RegexCaches) -> bool {
     let Some(pattern) = &program.settings.audit_relevant_status else { return false };
-    let status = status(transaction);
-    caches.is_match(pattern, itoa::Buffer::new().format(status).as_bytes())
-}
-
-/// What the client was answered.
-fn status(transaction: &Transaction) -> u16 {
-    use super::Disruption;
-    match transaction.interruption.as_ref().filter(|_| transaction.is_interrupted).map(|i| &i.disruption) {
-        Some(Disruption::Deny { status } | Disruption::Redirect { status, .. }) => *status,
-        Some(Disruption::Drop) => 403,
-        None => transaction.response.status,
-    }
+    caches.is_match(pattern, itoa::Buffer::new().format(transaction.response.status).as_bytes())
 }
 
 /// `ENABLED`, `DETECTION_ONLY`

@@ -1,6 +1,6 @@
 //! ModSecurity's native format: parts between boundary lines.
 
-use super::{PRODUCER, engine_mode, sanitise, status};
+use super::{PRODUCER, engine_mode, sanitise};
 use crate::waf::Program;
 use crate::waf::collection::files::Part;
 use crate::waf::collection::headers::Pair;
@@ -142,7 +142,7 @@ fn trailer(entry: &mut Entry, program: &Program, transaction: &Transaction) {
         producer.push_str(signature);
     }
     entry.text(&format!("Producer: {producer}.\n"));
-    entry.text(&format!("Response-Status: {}\n", status(transaction)));
+    entry.text(&format!("Response-Status: {}\n", transaction.response.status));
     entry.text(&format!("Engine-Mode: \"{}\"\n\n", engine_mode(transaction)));
 }
 

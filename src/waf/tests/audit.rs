@@ -49,10 +49,11 @@ fn native() {
     }
     let message = "Message: Access denied with code 403 (phase 2). ";
     assert!(text.lines().any(|line| line.starts_with(message) && line.contains("[msg \"no\"]")), "{text}");
-    for part in ["A", "B", "C", "H", "K", "Z"] {
+    for part in ["A", "B", "C", "F", "H", "K", "Z"] {
         assert!(text.contains(&format!("--{boundary}-{part}--\n")), "{part} missing in\n{text}");
     }
-    assert!(!text.contains("-F--"), "{text}");
+    assert!(text.contains("-F--\nHTTP/1.1 403\n\n"), "{text}");
+    assert!(!text.contains("-E--") && !text.contains("-I--") && !text.contains("-J--"), "{text}");
 }
 
 #[test]

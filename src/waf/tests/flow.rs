@@ -93,6 +93,27 @@ fn deny_ends_everything_but_phase_5() {
 }
 
 #[test]
+fn phase_5_sees_the_answer_of_a_denial() {
+    let rules = |phase: u8, what: &str| {
+        format!(
+            r#"
+            SecRule ARGS:q "@streq x" "id:1,phase:{phase},nolog,{what}"
+            SecAction "id:5,phase:5,pass,msg:'%{{RESPONSE_STATUS}} %{{STATUS_LINE}} %{{RESPONSE_HEADERS.Content-Type}}'"
+        "#
+        )
+    };
+    for phase in 1..=4 {
+        assert_eq!(get(&rules(phase, "deny,status:405"), "/?q=x").messages(), ["405 HTTP/1.1 405 "]);
+        assert_eq!(get(&rules(phase, "redirect:https://a.test/"), "/?q=x").messages(), ["302 HTTP/1.1 302 "]);
+        assert_eq!(get(&rules(phase, "drop"), "/?q=x").messages(), ["403 HTTP/1.1 403 "]);
+        let other = "200 HTTP/1.1 200 text/html; charset=utf-8";
+        assert_eq!(get(&rules(phase, "deny"), "/?q=y").messages(), [other]);
+        let detected = Exchange { is_detection_only: true, ..Exchange::get("/?q=x") };
+        assert_eq!(detected.run(&program(&rules(phase, "deny"))).messages(), [other]);
+    }
+}
+
+#[test]
 fn allow_has_three_reaches() {
     let rules = |allow: &str| {
         format!(
