@@ -217,7 +217,6 @@ fn run_shared(
         values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
     }
     let is_filtered = program.options.prefilter;
-    let has_removed_targets = transaction.has_removed_targets(program, index);
     let mut is_match = false;
     for part in parts {
         // They are all known by now.
@@ -225,7 +224,8 @@ fn run_shared(
         for place in range {
             let Some(member) = values.member(place) else { break };
             let value = &member.value;
-            if has_removed_targets
+            // A match may have taken away what is still to come.
+            if !transaction.removed_targets.is_empty()
                 && transaction.is_target_removed(program, index, value, &values.text, &mut scratch.caches)
             {
                 continue;
