@@ -172,8 +172,13 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
         http_bl_key: compiler.http_bl_key.clone(),
         ..CompileContext::new(compiler.loader, path)
     };
+    let operator_id = OperatorId(compiler.operators.len() as u32);
     let operator = match CompiledOperator::compile(name, argument, &context, &mut compiler.tx_names) {
-        Ok(operator) => operator,
+        Ok(operator) => {
+            compiler.operator_ids.insert(key, operator_id);
+            operator
+        }
+        // Reported wherever it stands.
         Err(problem) => {
             let location = link.condition.as_ref().map_or(&link.location, |condition| &condition.operator.location);
             let problem = Diagnostic::error(location.clone(), format!("@{name}: {problem}")).rule(id);
@@ -184,9 +189,7 @@ fn compile_operator(compiler: &mut Compiler<'_>, id: u32, link: &Link) -> Operat
     if let Some(lacks) = lacks(&operator) {
         compiler.warn(&link.location, Some(id), lacks);
     }
-    let operator_id = OperatorId(compiler.operators.len() as u32);
     compiler.operators.push(operator);
-    compiler.operator_ids.insert(key, operator_id);
     operator_id
 }
 

@@ -88,3 +88,21 @@ fn exclusions_that_mean_no_rule_are_told() {
     assert!(early.contains("test.conf:1:1: warning: no rule before this line fits"), "{early}");
     assert_eq!(warnings(&format!("{THREE}SecRuleRemoveById 11")), "");
 }
+
+#[test]
+fn a_rule_takes_from_itself_what_is_still_to_come() {
+    let rules = r#"SecRule ARGS:q "@le 1" "id:1,phase:2,pass,log,tag:own,ctl:'ruleRemoveTargetByTag=own;ARGS'""#;
+    for (name, options) in EngineOptions::combinations() {
+        let outcome = Exchange::get("/?q=0&q=1").run(&program_with(rules, &options));
+        assert_eq!(outcome.ids(), [1], "{name}");
+    }
+}
+
+#[test]
+fn an_operator_that_cannot_be_used_is_reported_wherever_it_stands() {
+    let rules = "SecRule ARGS \"@rx (\" \"id:1\"\nSecRule ARGS \"@rx (\" \"id:2\"\n";
+    for (name, options) in EngineOptions::combinations() {
+        let problems = try_compile(rules, &MemoryLoader::new(), &options).expect_err(&name).to_string();
+        assert!(problems.contains("rule 1") && problems.contains("rule 2"), "{name}: {problems}");
+    }
+}
