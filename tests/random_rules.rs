@@ -6,7 +6,7 @@
 #[path = "random_rules/mod.rs"]
 mod random_rules;
 
-use random_rules::{Counts, Sweep, check};
+use random_rules::{Counts, check};
 
 /// Rule sets of an ordinary run; together they take some 15 s of processor time without optimisation.
 const COUNT: u64 = 2400;
@@ -34,7 +34,7 @@ fn fast_evaluation_equals_plain_evaluation() {
 fn sweep(seeds: impl Iterator<Item = u64>) -> Counts {
     let mut counts = Counts::default();
     for seed in seeds {
-        match check(&bytes(seed), Sweep::DefaultAnd(seed as usize)) {
+        match check(&bytes(seed)) {
             Ok(more) => counts.add(more),
             Err(problem) => panic!("seed {seed}\n{problem}"),
         }

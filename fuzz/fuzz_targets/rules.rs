@@ -4,14 +4,14 @@
 #![no_main]
 
 #[path = "../../tests/random_rules/mod.rs"]
-#[expect(dead_code, reason = "counts and the shorter sweep are for the test")]
+#[expect(dead_code, reason = "counts are for the test")]
 mod random_rules;
 
 use libfuzzer_sys::fuzz_target;
-use random_rules::{Sweep, check};
+use random_rules::check;
 
 fuzz_target!(|data: &[u8]| {
-    if let Err(problem) = check(data, Sweep::All) {
+    if let Err(problem) = check(data) {
         panic!("{problem}");
     }
 });

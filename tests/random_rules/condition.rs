@@ -4,7 +4,7 @@ use portcullis::waf::transformation::Transformation;
 
 use super::requests::{HEADERS, RESPONSE_HEADERS};
 use super::supply::Supply;
-use super::words::{NAMES, NUMBERS, escape, pattern, text};
+use super::words::{NUMBERS, escape, name, pattern, text};
 
 /// Variables of TX. Those that captures set are among them.
 pub(crate) const TX: &[&str] =
@@ -14,6 +14,8 @@ pub(crate) const TX: &[&str] =
 #[derive(Clone, Copy)]
 enum Keys {
     None,
+    /// Names of arguments.
+    Names,
     Of(&'static [&'static str]),
     Paths,
     /// One has to be there.
@@ -27,37 +29,37 @@ const GEO: &[&str] = &["COUNTRY_CODE", "CITY"];
 
 /// Those that are looked at most stand first, and are chosen more often.
 const VARIABLES: &[(&str, Keys)] = &[
-    ("ARGS", Keys::Of(NAMES)),
+    ("ARGS", Keys::Names),
     ("REQUEST_HEADERS", Keys::Of(HEADERS)),
-    ("REQUEST_COOKIES", Keys::Of(NAMES)),
-    ("ARGS_NAMES", Keys::Of(NAMES)),
+    ("REQUEST_COOKIES", Keys::Names),
+    ("ARGS_NAMES", Keys::Names),
     ("TX", Keys::Of(TX)),
     ("REQUEST_BODY", Keys::None),
     ("REQUEST_URI", Keys::None),
     ("XML", Keys::Paths),
-    ("MATCHED_VARS", Keys::Of(NAMES)),
+    ("MATCHED_VARS", Keys::Names),
     ("MATCHED_VAR", Keys::None),
-    ("MATCHED_VARS_NAMES", Keys::Of(NAMES)),
+    ("MATCHED_VARS_NAMES", Keys::Names),
     ("MATCHED_VAR_NAME", Keys::None),
-    ("ARGS_GET", Keys::Of(NAMES)),
-    ("ARGS_POST", Keys::Of(NAMES)),
-    ("ARGS_GET_NAMES", Keys::Of(NAMES)),
-    ("ARGS_POST_NAMES", Keys::Of(NAMES)),
-    ("REQUEST_COOKIES_NAMES", Keys::Of(NAMES)),
+    ("ARGS_GET", Keys::Names),
+    ("ARGS_POST", Keys::Names),
+    ("ARGS_GET_NAMES", Keys::Names),
+    ("ARGS_POST_NAMES", Keys::Names),
+    ("REQUEST_COOKIES_NAMES", Keys::Names),
     ("REQUEST_HEADERS_NAMES", Keys::Of(HEADERS)),
     ("RESPONSE_BODY", Keys::None),
     ("RESPONSE_HEADERS", Keys::Of(RESPONSE_HEADERS)),
     ("RESPONSE_HEADERS_NAMES", Keys::Of(RESPONSE_HEADERS)),
     ("RESPONSE_STATUS", Keys::None),
-    ("FILES", Keys::Of(NAMES)),
-    ("FILES_NAMES", Keys::Of(NAMES)),
+    ("FILES", Keys::Names),
+    ("FILES_NAMES", Keys::Names),
     ("ARGS_COMBINED_SIZE", Keys::None),
     ("AUTH_TYPE", Keys::None),
     ("DURATION", Keys::None),
     ("ENV", Keys::Of(PERSISTENT)),
     ("FILES_COMBINED_SIZE", Keys::None),
-    ("FILES_SIZES", Keys::Of(NAMES)),
-    ("FILES_TMP_CONTENT", Keys::Of(NAMES)),
+    ("FILES_SIZES", Keys::Names),
+    ("FILES_TMP_CONTENT", Keys::Names),
     ("FULL_REQUEST", Keys::None),
     ("FULL_REQUEST_LENGTH", Keys::None),
     ("GEO", Keys::Of(GEO)),
@@ -69,7 +71,7 @@ const VARIABLES: &[(&str, Keys)] = &[
     ("MSC_PCRE_LIMITS_EXCEEDED", Keys::None),
     ("MULTIPART_FILENAME", Keys::None),
     ("MULTIPART_NAME", Keys::None),
-    ("MULTIPART_PART_HEADERS", Keys::Of(NAMES)),
+    ("MULTIPART_PART_HEADERS", Keys::Names),
     ("MULTIPART_STRICT_ERROR", Keys::None),
     ("MULTIPART_UNMATCHED_BOUNDARY", Keys::None),
     ("OUTBOUND_DATA_ERROR", Keys::None),
@@ -146,6 +148,19 @@ pub(crate) fn targets(supply: &mut Supply<'_>) -> Vec<String> {
     all
 }
 
+/// One that takes away from `target`, or all of it.
+pub(crate) fn part_of(supply: &mut Supply<'_>, target: &str) -> String {
+    let (name, _) = target.split_once(':').unwrap_or((target, ""));
+    let known = VARIABLES.iter().find(|(known, _)| *known == name);
+    match known {
+        Some((name, keys)) if supply.one_in(2) => {
+            let key = key(supply, *keys);
+            if key.contains('%') { (*name).to_owned() } else { format!("{name}{key}") }
+        }
+        _ => target.to_owned(),
+    }
+}
+
 fn exclusion(supply: &mut Supply<'_>, of: (&'static str, Keys)) -> String {
     let (name, keys) = if supply.one_in(6) { variable(supply) } else { of };
     format!("!{name}{}", key(supply, keys))
@@ -163,18 +178,29 @@ fn key(supply: &mut Supply<'_>, keys: Keys) -> String {
         Keys::None => String::new(),
         Keys::Paths => format!(":{}", supply.pick(XPATHS)),
         Keys::Rule => format!(":{}", supply.pick(RULE_FIELDS)),
-        Keys::Of(names) => match supply.below(12) {
-            0..=5 => String::new(),
-            6..=8 => format!(":{}", supply.pick(names)),
-            9 => format!(":{}", supply.pick(names).to_ascii_uppercase()),
-            10 => {
-                let mut pattern = String::from(supply.pick(&["", "^", "(?:^|x)"]));
-                escape(supply.pick(names), &mut pattern);
-                pattern.push_str(supply.pick(&["", "$", ".", "\\d*$"]));
-                format!(":/{}/", pattern.replace('/', "\\/"))
-            }
-            _ => format!(":%{{{}}}", supply.pick(&["tx.x", "tx.1", "MATCHED_VAR"])),
-        },
+        Keys::Names => {
+            let name = name(supply);
+            named(supply, name)
+        }
+        Keys::Of(names) => {
+            let name = supply.pick(names);
+            named(supply, name)
+        }
+    }
+}
+
+fn named(supply: &mut Supply<'_>, name: &str) -> String {
+    match supply.below(12) {
+        0..=5 => String::new(),
+        6..=8 => format!(":{name}"),
+        9 => format!(":{}", name.to_ascii_uppercase()),
+        10 => {
+            let mut pattern = String::from(supply.pick(&["", "^", "(?:^|x)"]));
+            escape(name, &mut pattern);
+            pattern.push_str(supply.pick(&["", "$", ".", "\\d*$"]));
+            format!(":/{}/", pattern.replace('/', "\\/"))
+        }
+        _ => format!(":%{{{}}}", supply.pick(&["tx.x", "tx.1", "MATCHED_VAR"])),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests with their answers.
 
 use super::supply::Supply;
-use super::words::{NAMES, value};
+use super::words::{self, value};
 
 /// What is sent, and what is answered.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(crate) fn requests(supply: &mut Supply<'_>) -> Vec<Request> {
     for _ in 0..supply.between(1, 4) {
         let request = match all.last() {
             // What was learned of the one before is put to use.
-            Some(before) if supply.one_in(4) => again(supply, before),
+            Some(before) if supply.one_in(2) => again(supply, before),
             _ => request(supply),
         };
         all.push(request);
@@ -89,7 +89,7 @@ fn request(supply: &mut Supply<'_>) -> Request {
 }
 
 fn name(supply: &mut Supply<'_>) -> Vec<u8> {
-    if supply.one_in(8) { value(supply) } else { supply.pick(NAMES).as_bytes().to_vec() }
+    if supply.one_in(8) { value(supply) } else { words::name(supply).as_bytes().to_vec() }
 }
 
 /// `id=1&q=x`; seldom more than a worker remembers of one request.
@@ -98,7 +98,16 @@ fn form(supply: &mut Supply<'_>) -> Vec<u8> {
     for _ in 0..supply.pick(&[0, 1, 1, 2, 3, 5]) {
         out.extend(name(supply));
         out.push(b'=');
-        out.extend(value(supply));
+        let text = value(supply);
+        if supply.one_in(2) {
+            // So that it arrives as it is.
+            text.iter().for_each(|byte| match byte {
+                byte if byte.is_ascii_alphanumeric() => out.push(*byte),
+                byte => out.extend(format!("%{byte:02x}").into_bytes()),
+            });
+        } else {
+            out.extend(text);
+        }
         out.push(b'&');
     }
     if supply.one_in(60) {
@@ -195,7 +204,7 @@ fn multipart(supply: &mut Supply<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..supply.between(1, 3) {
         out.extend_from_slice(b"--b\r\nContent-Disposition: form-data; name=\"");
-        out.extend_from_slice(supply.pick(NAMES).as_bytes());
+        out.extend_from_slice(words::name(supply).as_bytes());
         out.push(b'"');
         if supply.one_in(2) {
             out.extend_from_slice(b"; filename=\"");

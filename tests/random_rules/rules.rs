@@ -1,7 +1,7 @@
 //! Rule sets as people write them: settings, defaults, switches in front, gates with what stands behind them, chains,
 //! and what takes rules and targets away again.
 
-use super::condition::{TX, number, operator, plain_target, targets, transformations};
+use super::condition::{TX, number, operator, part_of, plain_target, targets, transformations};
 use super::supply::Supply;
 use super::words::{NUMBERS, text};
 
@@ -57,7 +57,7 @@ fn quoted(word: &str) -> String {
 
 /// Makes one.
 pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
-    let mut maker = Maker { supply, units: Vec::new(), next_id: 101, markers: 0 };
+    let mut maker = Maker { supply, units: Vec::new(), next_id: 101, markers: 0, conditions: Vec::new() };
     maker.settings();
     maker.switches();
     for _ in 0..maker.supply.between(1, 6) {
@@ -71,12 +71,12 @@ pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
     for _ in 0..maker.supply.pick(&[0, 0, 1, 2]) {
         maker.change();
     }
+    for _ in 0..maker.supply.pick(&[0, 0, 1, 1, 2]) {
+        maker.aim();
+    }
     maker.observers();
     maker.units
 }
-
-/// Ids are counted from 101 on.
-const MOST_IDS: usize = 24;
 
 const PHASES: &[u8] = &[1, 1, 2, 2, 2, 2, 2, 2, 3, 4, 5];
 
@@ -85,6 +85,8 @@ struct Maker<'s, 'd> {
     units: Vec<Unit>,
     next_id: u32,
     markers: usize,
+    /// Conditions of the rules so far.
+    conditions: Vec<(Vec<String>, String)>,
 }
 
 impl Maker<'_, '_> {
@@ -97,9 +99,9 @@ impl Maker<'_, '_> {
         format!("id:{}", self.next_id - 1)
     }
 
-    /// Perhaps that of a rule.
+    /// That of a rule before, or of one soon after, or of none.
     fn any_id(&mut self) -> usize {
-        101 + self.supply.below(MOST_IDS)
+        101 + self.supply.below(self.next_id as usize - 101 + 4)
     }
 
     fn settings(&mut self) {
@@ -229,7 +231,7 @@ impl Maker<'_, '_> {
                 (format!("TX:{name}"), format!("{negation}@{comparison} {}", number(self.supply)))
             }
         };
-        let log = self.supply.pick(&["nolog", "nolog", "nolog", "log"]);
+        let log = self.supply.pick(&["nolog", "nolog", "nolog", "log", "nolog,auditlog"]);
         let mut actions = vec![id, format!("phase:{phase}"), "pass".into(), log.into(), format!("skipAfter:{marker}")];
         if self.supply.one_in(8) {
             let action = self.set_number();
@@ -283,11 +285,7 @@ impl Maker<'_, '_> {
     /// Targets, operator, and what happens when a value matches.
     fn condition(&mut self) -> Link {
         let mut actions = Vec::new();
-        let (targets, operator) = if self.supply.one_in(12) {
-            (Vec::new(), String::new())
-        } else {
-            (targets(self.supply), operator(self.supply))
-        };
+        let (targets, operator) = if self.supply.one_in(12) { (Vec::new(), String::new()) } else { self.test() };
         transformations(self.supply, &mut actions);
         if self.supply.one_in(3) {
             actions.push("capture".into());
@@ -297,6 +295,32 @@ impl Maker<'_, '_> {
             actions.push(action);
         }
         Link { targets, operator, actions }
+    }
+
+    /// Targets and operator; often those of a rule before, or nearly, because that is what rules share.
+    fn test(&mut self) -> (Vec<String>, String) {
+        let (mut targets, mut operator) = (targets(self.supply), operator(self.supply));
+        if !self.conditions.is_empty() {
+            let known = &self.conditions[self.supply.below(self.conditions.len())];
+            match self.supply.below(6) {
+                0 => targets.clone_from(&known.0),
+                1 => {
+                    targets.clone_from(&known.0);
+                    let of = targets[0].trim_start_matches(['!', '&']);
+                    targets.push(format!("!{}", part_of(self.supply, of)));
+                }
+                2 => operator.clone_from(&known.1),
+                3 => {
+                    operator = match known.1.strip_prefix('!') {
+                        Some(plain) => plain.to_owned(),
+                        None => format!("!{}", known.1),
+                    };
+                }
+                _ => {}
+            }
+        }
+        self.conditions.push((targets.clone(), operator.clone()));
+        (targets, operator)
     }
 
     fn disruption(&mut self, phase: u8, actions: &mut Vec<String>) {
@@ -402,6 +426,38 @@ impl Maker<'_, '_> {
             ),
         };
         self.line(line);
+    }
+
+    /// Takes a rule or something that it looks at away: for all requests, or by a rule that stands anywhere.
+    fn aim(&mut self) {
+        let index = self.supply.below(self.units.len());
+        let Unit::Chain(links) = &self.units[index] else { return };
+        let Some(id) = links[0].actions.first().and_then(|action| action.strip_prefix("id:")) else { return };
+        let id = id.to_owned();
+        let mut all: Vec<&String> = links.iter().flat_map(|link| &link.targets).collect();
+        all.retain(|target| !target.contains('%'));
+        if all.is_empty() || self.supply.one_in(6) {
+            self.line(format!("SecRuleRemoveById {id}"));
+            return;
+        }
+        let target = self.supply.pick(&all).trim_start_matches(['!', '&']).to_owned();
+        let target = part_of(self.supply, &target);
+        if self.supply.one_in(3) {
+            self.line(format!("SecRuleUpdateTargetById {id} {}", quoted(&format!("!{target}"))));
+            return;
+        }
+        let action = match self.supply.below(4) {
+            0 => format!("ctl:ruleRemoveById={id}"),
+            _ => format!("ctl:'ruleRemoveTargetById={id};{}'", escaped(&target)),
+        };
+        let place = self.supply.below(self.units.len());
+        match &mut self.units[place] {
+            Unit::Chain(links) => links[0].actions.push(action),
+            Unit::Line(_) => {
+                let actions = vec![self.id(), "phase:1,pass,nolog,t:none".into(), action];
+                self.units.push(Unit::Chain(vec![Link { targets: Vec::new(), operator: String::new(), actions }]));
+            }
+        }
     }
 
     /// Says at the end what is in TX. Not always: who reads TX may make a difference.

@@ -1,8 +1,12 @@
 //! Choices out of bytes: those of a fuzz input as long as there are any, then pseudo-random ones that its first bytes
 //! seed. A change to one byte of the input changes one choice, so that a fuzzer can work its way.
 
+use super::words::Topic;
+
 /// Where choices come from.
 pub(crate) struct Supply<'d> {
+    /// What this case is about.
+    pub(crate) topic: Topic,
     bytes: &'d [u8],
     is_backward: bool,
     state: u64,
@@ -12,13 +16,15 @@ impl<'d> Supply<'d> {
     /// Takes `data` from its beginning on.
     pub(crate) fn forward(data: &'d [u8]) -> Self {
         let (seed, bytes) = data.split_at(data.len().min(SEED_BYTES));
-        Self { bytes, is_backward: false, state: state(seed, 1) }
+        let mut supply = Self { topic: Topic::default(), bytes, is_backward: false, state: state(seed, 1) };
+        supply.topic = Topic::new(&mut supply);
+        supply
     }
 
     /// Takes `data` from its end on; with the other direction it meets only in short inputs, where that does no harm.
-    pub(crate) fn backward(data: &'d [u8]) -> Self {
+    pub(crate) fn backward(data: &'d [u8], topic: Topic) -> Self {
         let (seed, bytes) = data.split_at(data.len().min(SEED_BYTES));
-        Self { bytes, is_backward: true, state: state(seed, 2) }
+        Self { topic, bytes, is_backward: true, state: state(seed, 2) }
     }
 
     pub(crate) fn byte(&mut self) -> u8 {

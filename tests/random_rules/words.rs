@@ -105,21 +105,48 @@ pub(crate) const NAMES: &[&str] =
 /// Numbers that operators compare with and variables hold.
 pub(crate) const NUMBERS: &[&str] = &["0", "1", "2", "3", "4", "5", "7", "10", "41", "42", "100", "-1"];
 
-pub(crate) fn text(supply: &mut Supply<'_>) -> &'static str {
-    supply.pick(TEXTS)
+/// A few texts and names that most of a case's rules and requests are about, so that they have to do with each other.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Topic {
+    texts: [&'static str; 3],
+    names: [&'static str; 3],
 }
 
-/// As a client might send one: several, some of them disguised.
+impl Topic {
+    pub(crate) fn new(supply: &mut Supply<'_>) -> Self {
+        Self { texts: [(); 3].map(|()| supply.pick(TEXTS)), names: [(); 3].map(|()| supply.pick(NAMES)) }
+    }
+}
+
+pub(crate) fn text(supply: &mut Supply<'_>) -> &'static str {
+    let Topic { texts, .. } = supply.topic;
+    if supply.one_in(5) { supply.pick(TEXTS) } else { supply.pick(&texts) }
+}
+
+pub(crate) fn name(supply: &mut Supply<'_>) -> &'static str {
+    let Topic { names, .. } = supply.topic;
+    if supply.one_in(5) { supply.pick(NAMES) } else { supply.pick(&names) }
+}
+
+/// As a client might send one: several texts, some of them disguised, seldom longer than a worker remembers.
 pub(crate) fn value(supply: &mut Supply<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..supply.pick(&[0, 1, 1, 1, 2, 2, 3, 5]) {
         disguise(supply, &mut out);
-        if supply.one_in(4) {
-            out.extend_from_slice(supply.pick(&[" ", "=", "/", ",", "\t", ";", "\n", "."]).as_bytes());
+        if supply.one_in(3) {
+            out.extend_from_slice(supply.pick(SEPARATORS).as_bytes());
         }
+    }
+    if supply.one_in(12) {
+        let length = supply.below(400);
+        let filler = [text(supply), "x"].concat();
+        out.extend(filler.bytes().cycle().take(length));
     }
     out
 }
+
+const SEPARATORS: &[&str] =
+    &[" ", "=", "/", ",", "\t", ";", "\n", ".", "+", "%", "\\", "&", "//", "  ", "/*", "./", "#", "\0", "\u{a0}"];
 
 /// Adds a text in one of the ways that transformations undo.
 fn disguise(supply: &mut Supply<'_>, out: &mut Vec<u8>) {
@@ -133,7 +160,7 @@ fn disguise(supply: &mut Supply<'_>, out: &mut Vec<u8>) {
     let each = |out: &mut Vec<u8>, write: &dyn Fn(u8) -> String| {
         text.iter().for_each(|byte| out.extend_from_slice(write(*byte).as_bytes()));
     };
-    match supply.below(28) {
+    match supply.below(40) {
         0 => out.extend(text.to_ascii_uppercase()),
         1 => out.extend(
             text.iter().enumerate().map(|(at, byte)| if at % 2 == 0 { byte.to_ascii_uppercase() } else { *byte }),
@@ -162,6 +189,17 @@ fn disguise(supply: &mut Supply<'_>, out: &mut Vec<u8>) {
 /// A pattern that can be made of texts and classes; nearly always a valid one.
 pub(crate) fn pattern(supply: &mut Supply<'_>) -> String {
     let mut out = String::from(supply.pick(&["", "", "", "(?i)", "(?i)", "(?s)", "(?m)"]));
+    if supply.one_in(2) {
+        // One that is found often.
+        out.push_str(supply.pick(&["", "", "", "(", "^", "\\b", "[^a-z]?", ".?", "(?:x|", "(\\w*)"]));
+        let opens = out.matches('(').count() > out.matches(')').count();
+        escape(text(supply), &mut out);
+        out.push_str(supply.pick(&["", "", "", "+", "?", "{1,2}", "[^<>]*", ".", "\\W", "(\\d+)?"]));
+        if opens {
+            out.push(')');
+        }
+        return out;
+    }
     if supply.one_in(5) {
         out.push('^');
     }
