@@ -41,6 +41,26 @@ fn exit_codes_tell_success_problems_and_usage_apart() {
 }
 
 #[test]
+fn a_rule_is_explained_in_words_and_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("my.conf");
+    let rules = "SecRule ARGS:id \"!@rx ^\\d+$\" \"id:7,phase:2,deny,msg:'no number'\"\nSecRuleRemoveById 7\n";
+    std::fs::write(&path, rules).unwrap();
+    let file = path.to_str().unwrap();
+    let human = portcullis(&["rules", "explain", "--rules", file, "7"]);
+    let shown = text(&human.stdout);
+    assert!(human.status.success() && shown.starts_with("rule 7 at "), "{shown}");
+    assert!(shown.contains("Answers with status 403.") && shown.contains("SecRuleRemoveById 7"), "{shown}");
+    let json = portcullis(&["rules", "explain", "--format", "json", "--rules", file, "7"]);
+    let found: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&found["id"], &found["line"], &found["phase"]), (&7.into(), &1.into(), &2.into()));
+    assert_eq!(found["links"][0]["is_negated"], true);
+    let missing = portcullis(&["rules", "explain", "--rules", file, "7", "8"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("no rule of this rule set has the id 8"), "{}", text(&missing.stderr));
+}
+
+#[test]
 fn check_reports_for_programs_too() {
     let directory = tempfile::tempdir().unwrap();
     let tls = GOOD.replace("0'}]", "0', tls: {certificates: [{certificate: a.pem, key: a.key}]}}]");

@@ -6,7 +6,7 @@
 //! [`json_cases`] runs ModSecurity's cases for single operators and transformations, [`regression_cases`] those for
 //! whole rules, and [`run_json`] either. [`rule_cases`] runs the cases that stand beside rules,
 //! and [`modsecurity_2`] reads off what version 2 of ModSecurity would have logged. [`capture`] reads recorded requests,
-//! and [`bench`](mod@bench) measures what requests cost.
+//! [`bench`](mod@bench) measures what requests cost, and [`explain`](mod@explain) tells what a rule does.
 
 pub mod backend;
 pub mod bench;
@@ -14,6 +14,7 @@ pub mod capture;
 pub mod cases;
 pub mod check;
 pub mod exchange;
+pub mod explain;
 pub mod json_cases;
 pub mod modsecurity_2;
 pub mod regression_cases;

@@ -10,9 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::live::{Live, LiveOptions};
 use super::{Exit, case_files, output, suite_backend};
 use crate::authoring::cases::{self, CaseFile, Pattern};
+use crate::authoring::explain::explain;
 use crate::authoring::report::{self, Format};
 use crate::authoring::{Engine, Outcome, Results, Target, rule_set, run_cases, run_json};
-use crate::config::{BUILTIN, geo};
+use crate::config::{BUILTIN, builtin_ruleset, geo};
 use crate::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::seclang::source::FileLoader;
 use crate::seclang::{format, parse};
@@ -32,6 +33,8 @@ enum Command {
     Test(TestArguments),
     /// Report every problem of rule files.
     Lint(LintArguments),
+    /// Say what a rule does in words, what passes it over, and what takes it away or changes it.
+    Explain(ExplainArguments),
     /// Bring rule files into one layout; comments are kept.
     Format(FormatArguments),
     /// Be the backend that the Core Rule Set's regression cases need, for live runs.
@@ -128,6 +131,27 @@ struct LintArguments {
     strict: bool,
 }
 
+/// Arguments of `rules explain`.
+#[derive(Debug, Args)]
+struct ExplainArguments {
+    #[command(flatten)]
+    rule_set: RuleSetArguments,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Human)]
+    format: ExplainFormat,
+    /// Ids of rules. The built-in rules are meant without --crs and --rules.
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExplainFormat {
+    /// Text.
+    Human,
+    /// One JSON object for each rule, a line each.
+    Json,
+}
+
 /// Arguments of `rules format`.
 #[derive(Debug, Args)]
 struct FormatArguments {
@@ -152,6 +176,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
         Command::Test(arguments) => arguments.run(),
         Command::Lint(arguments) => arguments.run(),
+        Command::Explain(arguments) => arguments.run(),
         Command::Format(arguments) => arguments.run(),
         Command::Backend(arguments) => suite_backend::run(&arguments),
     })
@@ -310,6 +335,37 @@ impl LintArguments {
             complain(&warnings);
         }
         Ok(warnings.is_empty() || !self.strict)
+    }
+}
+
+impl ExplainArguments {
+    fn run(self) -> Result<bool, Diagnostics> {
+        let (ruleset, problems) = match (&self.rule_set.crs, self.rule_set.files()) {
+            (None, []) => builtin_ruleset(),
+            (None, files) => parse(&rule_set::files(files), &FileLoader),
+            (Some(directory), files) => {
+                let mut all = vec![directory.join("crs-setup.conf.example"), directory.join("rules/*.conf")];
+                all.extend(files.iter().cloned());
+                parse(&rule_set::files(&all), &FileLoader)
+            }
+        };
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        let mut missing = Diagnostics::new();
+        for (index, id) in self.ids.iter().enumerate() {
+            match (explain(&ruleset, *id), self.format) {
+                (None, _) => missing.extend(problem(format!("no rule of this rule set has the id {id}"))),
+                (Some(found), ExplainFormat::Human) => {
+                    output::print(&format!("{}{found}", if index > 0 { "\n" } else { "" }));
+                }
+                (Some(found), ExplainFormat::Json) => {
+                    let json = serde_json::to_string(&found);
+                    output::print(&format!("{}\n", json.map_err(|error| problem(error.to_string()))?));
+                }
+            }
+        }
+        if missing.has_errors() { Err(missing) } else { Ok(true) }
     }
 }
 

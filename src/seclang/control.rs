@@ -81,7 +81,7 @@ pub const CONTROLS: &[Control] = &[
     row("auditEngine", ControlValue::OneOf(&["On", "Off", "RelevantOnly"]), "SecAuditEngine for this transaction."),
     row("auditLogParts", ControlValue::Parts, "SecAuditLogParts for this transaction."),
     v2(Control {
-        support: Support::Inert("portcullis has no debug log of rules; use the explain command"),
+        support: Support::Inert("portcullis has no debug log of rules; see `portcullis rules explain`"),
         ..row("debugLogLevel", ControlValue::Number, "SecDebugLogLevel for this transaction.")
     }),
     row("forceRequestBodyVariable", SWITCH, "Fills REQUEST_BODY although no body processor was chosen."),

@@ -95,7 +95,7 @@ const LIMIT_ACTION: Arguments = Arguments::OneOf(&["Reject", "ProcessPartial"]);
 const OFF: &[&str] = &["Off"];
 
 const NO_HASH: &str = "portcullis adds no hashes to links";
-const NO_DEBUG_LOG: &str = "portcullis has no debug log of rules; use the explain command";
+const NO_DEBUG_LOG: &str = "portcullis has no debug log of rules; see `portcullis rules explain`";
 const SERIAL_ONLY: &str = "the audit log is one file; it makes no directories";
 const NO_UPLOADS: &str = "uploaded files are inspected in memory and never written to disk";
 const NO_STREAM: &str = "portcullis never rewrites bodies";

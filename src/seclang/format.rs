@@ -210,7 +210,7 @@ pub fn operator_text(operator: &OperatorCall) -> Vec<u8> {
 }
 
 /// `setvar:'tx.a=+1'`.
-fn action_text(action: &Action) -> Vec<u8> {
+pub fn action_text(action: &Action) -> Vec<u8> {
     let mut out = action.name.as_bytes().to_vec();
     if let Some(argument) = &action.argument {
         out.push(b':');
