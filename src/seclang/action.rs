@@ -193,14 +193,17 @@ pub const ACTIONS: &[ActionRow] = &[
     )),
     row(Disruptive, "redirect", Takes::Text, "Answers with a redirect to a URL."),
     row(Metadata, "rev", Takes::Text, "Revision of the rule."),
-    sanitise(&["sanitizeArg"], row(Other, "sanitiseArg", Takes::Text, "Hides an argument in the audit log.")),
+    sanitise(
+        &["sanitizeArg"],
+        row(Other, "sanitiseArg", Takes::Text, "Hides an argument in the request line and body of the audit log."),
+    ),
     sanitise(
         &["sanitizeMatched"],
-        row(Other, "sanitiseMatched", Takes::None, "Hides the variable that matched in the audit log."),
+        row(Other, "sanitiseMatched", Takes::None, "Hides the argument or header field that matched in the audit log."),
     ),
     sanitise(
         &["sanitizeMatchedBytes"],
-        row(Other, "sanitiseMatchedBytes", Takes::OptionalText, "Hides the bytes that matched in the audit log."),
+        row(Other, "sanitiseMatchedBytes", Takes::OptionalText, "As sanitiseMatched; always the whole value."),
     ),
     sanitise(
         &["sanitizeRequestHeader"],

@@ -23,13 +23,13 @@ pub(super) fn write(program: &Program, transaction: &Transaction) -> Vec<u8> {
     request.insert("method".into(), text(t.request.method.of(arena)));
     request.insert("http_version".into(), text(version));
     request.insert("hostname".into(), t.request.host.map_or(Value::Null, |host| text(host.of(arena))));
-    let request_line = sanitise::request_line(t);
+    let request_line = sanitise::request_line(program, t);
     request.insert("uri".into(), text(target(&request_line)));
     if wants(b'B') {
         request.insert("headers".into(), fields(t, &t.request_headers, true));
     }
     if wants(b'C') && !t.request_body.is_empty() {
-        request.insert("body".into(), text(&sanitise::request_body(t)));
+        request.insert("body".into(), text(&sanitise::request_body(program, t)));
     }
     let mut response = Map::new();
     response.insert("http_code".into(), t.response.status.into());

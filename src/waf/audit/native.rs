@@ -36,12 +36,12 @@ pub(super) fn write(program: &Program, transaction: &Transaction) -> Vec<u8> {
 
     if wants(b'B') {
         entry.begin('B');
-        entry.line(&sanitise::request_line(t));
+        entry.line(&sanitise::request_line(program, t));
         entry.fields(t, &t.request_headers, true);
     }
     if wants(b'C') && !t.request_body.is_empty() {
         entry.begin('C');
-        entry.line(&sanitise::request_body(t));
+        entry.line(&sanitise::request_body(program, t));
     }
     if wants(b'E') && t.response.is_body_inspected && !t.response_body.is_empty() {
         entry.begin('E');
@@ -164,8 +164,7 @@ fn form(transaction: &Transaction) -> Vec<u8> {
             out.extend_from_slice(if is_changed { &encoded } else { bytes });
         };
         push(transaction.stored(*name));
-        let hidden = &transaction.audit.hidden.arguments;
-        let is_hidden = hidden.iter().any(|own| own.eq_ignore_ascii_case(transaction.stored(*name)));
+        let is_hidden = sanitise::is_hidden(transaction.stored(*name), &transaction.audit.hidden.arguments);
         let value = transaction.stored(*content);
         let value = if is_hidden { vec![b'*'; value.len()] } else { value.to_vec() };
         out.push(b'=');

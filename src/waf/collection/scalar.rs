@@ -87,18 +87,7 @@ pub(crate) fn collect(
                 None => Some(out.number(t.response_body.len())),
             }
         }
-        V::PerfAll
-        | V::PerfCombined
-        | V::PerfGc
-        | V::PerfLogging
-        | V::PerfPhase1
-        | V::PerfPhase2
-        | V::PerfPhase3
-        | V::PerfPhase4
-        | V::PerfPhase5
-        | V::PerfSread
-        | V::PerfSwrite
-        | V::SdbmDeleteError => Some(flag(out, false)),
+        V::SdbmDeleteError => Some(flag(out, false)),
         V::MultipartName => t.multipart.last_name.and_then(arena),
         V::MultipartFilename => t.multipart.last_filename.and_then(arena),
         V::Rule => return rule_member(wanted, rule, out),

@@ -63,18 +63,46 @@ fn hidden_values_are_not_shown() {
         SecAuditLogParts ABCFHZ
         SecAction "id:1,phase:2,pass,nolog,sanitiseArg:password,sanitiseRequestHeader:Authorization"
         SecRule ARGS "@streq card" "id:2,phase:2,pass,nolog,sanitiseMatched"
+        SecRule REQUEST_HEADERS "@beginsWith token" "id:4,phase:2,pass,nolog,sanitiseMatchedBytes:1/1"
         SecAction "id:3,phase:3,pass,nolog,sanitiseResponseHeader:Content-Type"
     "#;
     let mut exchange = Exchange::form("a=1&passwor%64=secret&n=card").header("Authorization", "Bearer abc");
+    exchange = exchange.header("X-Token", "token-1");
     exchange.target = "/?password=hunter2&b=2".into();
     let text = entry(rules, &exchange).unwrap();
     assert!(text.contains("POST /?password=*******&b=2 HTTP/1.1\n"), "{text}");
     assert!(text.contains("a=1&passwor%64=******&n=****\n"), "{text}");
     assert!(text.contains("Authorization: **********\n"), "{text}");
     assert!(text.contains("Content-Type: ************************\n"), "{text}");
-    for secret in ["hunter2", "secret", "Bearer", "card\n", "text/html"] {
+    for secret in ["hunter2", "secret", "Bearer", "card\n", "text/html", "token-1"] {
         assert!(!text.contains(secret), "{secret} in\n{text}");
     }
+}
+
+#[test]
+fn hidden_values_are_not_shown_however_they_are_written() {
+    let rules = r#"
+        SecAuditEngine On
+        SecAuditLogParts ABCIHZ
+        SecRule REQUEST_HEADERS:Content-Type "@contains json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+        SecRule ARGS "@contains secret" "id:2,phase:2,pass,nolog,sanitiseMatched"
+    "#;
+    let json = |body: &str| entry(rules, &Exchange::post("/", "application/json", body)).unwrap();
+    let text = json(r#"{"a":"fine","b":"a secret","c":"a secret"}"#);
+    assert!(text.contains(r#"{"a":"fine","b":"********","c":"********"}"#), "{text}");
+    for body in [r#"{"b":"a secr\u0065t"}"#, r#"{"b":"\"secret\""}"#] {
+        let text = json(body);
+        assert!(text.contains(&"*".repeat(body.len())) && !text.contains("secr"), "{text}");
+    }
+    // The name is quoted in messages otherwise than it was sent.
+    let form = entry(rules, &Exchange::form("a%5cb=secret&c=fine")).unwrap();
+    assert!(form.contains("a%5cb=******&c=fine\n"), "{form}");
+    let separated = format!("SecArgumentSeparator ;\n{rules}");
+    let form = entry(&separated, &Exchange::form("a=secret;c=fine")).unwrap();
+    assert!(form.contains("a=******;c=fine\n"), "{form}");
+    let parts = "--x\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\nsecret\r\n--x--\r\n";
+    let multipart = entry(rules, &Exchange::post("/", "multipart/form-data; boundary=x", parts)).unwrap();
+    assert!(multipart.contains("p=******\n") && !multipart.contains("secret"), "{multipart}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod logging;
 mod remarks;
 mod removal;
 mod requests;
+mod tables;
 mod targets;
 
 use std::net::{IpAddr, Ipv4Addr};
