@@ -88,9 +88,25 @@ pub const MODSECURITY_2_MATCH_LIMIT: u64 = 1_500;
 /// Alternatives that the backtracker keeps open at once, 24 bytes each; exhaustion counts as that of steps.
 pub const REGEX_BACKTRACK_STACK: usize = 256 * 1024;
 
+/// Most bytes of a body that a phase looks at on the worker itself; more is inspected aside, on a thread of a small pool.
+/// Ordinary bodies of 32 kB take tens to some hundreds of microseconds, the handing over some tens. A compressed body
+/// counts for [`INSPECTION_UNFOLDING`] times its bytes. No key.
+pub const INSPECTION_INLINE_BYTES: usize = 32 * 1024;
+
+/// What a compressed body is taken to unfold to before it has: ordinary text reaches 10.
+pub const INSPECTION_UNFOLDING: usize = 10;
+
+/// Longest wait for the inspection of one body aside, its turn included. Beyond it the policy's `on_fault` decides:
+/// 503, fault `inspection_timeout` in `portcullis_faults_total`, or on without. No key.
+pub const INSPECTION_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Most bytes that one transaction keeps besides its bodies: head, decoded arguments, variables that rules set. Beyond
 /// it variables are no longer stored, and arguments no longer taken apart. No key; `portcullis_waf_full_total` counts.
 pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
+
+/// Transactions that are over whose buffers (at most 16 kB of text, as much of arguments) a worker keeps for the next
+/// ones: some that wait for their backends at a time is usual. 2 MB together at most.
+pub const WAF_SPARE_TRANSACTIONS: usize = 32;
 
 /// Longest value that a worker knows from request to request.
 pub const WAF_KEPT_VALUE_BYTES: usize = 256;

@@ -14,7 +14,7 @@ use super::relay::Http1Client;
 use super::request::Exchange;
 use crate::http::h1::{Length, encode};
 use crate::http::{Known, RequestHead, Version, hop};
-use crate::telemetry::Action;
+use crate::telemetry::{Action, JsonLine};
 use crate::waf::{Disruption, Interruption};
 
 /// An answer of the gateway's own.
@@ -93,9 +93,10 @@ impl Reply {
             let content_type = "application/grpc";
             return Self { status: 200, content_type, location: None, body: Bytes::new(), grpc: Some(status) };
         }
-        let title = String::from_utf8_lossy(encode::standard_reason(status));
+        let title = encode::standard_reason(status);
         let id = exchange.id.as_str();
         if wants_html(&exchange.head) {
+            let title = String::from_utf8_lossy(title);
             let body = format!(
                 "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status} {title}</title>\n\
                  <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}\
@@ -109,10 +110,14 @@ impl Reply {
                 ..Self::text(status, Bytes::new())
             };
         }
-        let problem = serde_json::json!({
-            "type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": id,
-        });
-        let body = format!("{problem}\n");
+        let mut body = Vec::with_capacity(PROBLEM_BYTES + title.len() + detail.len() + id.len());
+        let mut line = JsonLine::new(&mut body);
+        line.bytes("type", b"about:blank");
+        line.bytes("title", title);
+        line.number("status", status);
+        line.bytes("detail", detail.as_bytes());
+        line.bytes("request_id", id.as_bytes());
+        line.finish();
         Self { content_type: "application/problem+json", ..Self::text(status, body.into()) }
     }
 
@@ -147,6 +152,9 @@ impl Reply {
         }
     }
 }
+
+/// Names and punctuation of a problem, and some.
+const PROBLEM_BYTES: usize = 96;
 
 /// A browser says `text/html` before it says JSON.
 fn wants_html(head: &RequestHead) -> bool {

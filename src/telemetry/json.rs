@@ -4,16 +4,31 @@
 use std::fmt::Write as _;
 
 /// Writes one object as one line.
-pub(super) struct JsonLine<'a> {
+#[derive(Debug)]
+pub(crate) struct JsonLine<'a> {
     out: &'a mut Vec<u8>,
     is_empty: bool,
 }
 
 impl<'a> JsonLine<'a> {
     /// Opens an object at the end of `out`.
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, is_empty: true }
+    }
+
+    /// Members without the object around them, for [`JsonLine::fields`].
+    pub(crate) fn members(out: &'a mut Vec<u8>) -> Self {
+        Self { out, is_empty: true }
+    }
+
+    /// Members written before; at least one.
+    pub(crate) fn fields(&mut self, members: &[u8]) {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+        self.out.extend_from_slice(members);
     }
 
     /// `key` must need no escaping. Inlined, so that each key is stored as the constant that it is.
@@ -30,32 +45,32 @@ impl<'a> JsonLine<'a> {
 
     /// A string of any bytes.
     #[inline(always)]
-    pub(super) fn bytes(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn bytes(&mut self, key: &str, value: &[u8]) {
         self.key(key);
         push_string(self.out, value);
     }
 
     /// A string, left out when empty.
-    pub(super) fn bytes_if_any(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn bytes_if_any(&mut self, key: &str, value: &[u8]) {
         if !value.is_empty() {
             self.bytes(key, value);
         }
     }
 
     /// A number.
-    pub(super) fn number(&mut self, key: &str, value: impl itoa::Integer) {
+    pub(crate) fn number(&mut self, key: &str, value: impl itoa::Integer) {
         self.key(key);
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &str, value: bool) {
+    pub(crate) fn boolean(&mut self, key: &str, value: bool) {
         self.key(key);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Seconds with six decimals.
-    pub(super) fn seconds(&mut self, key: &str, value: std::time::Duration) {
+    pub(crate) fn seconds(&mut self, key: &str, value: std::time::Duration) {
         self.key(key);
         let mut digits = itoa::Buffer::new();
         self.out.extend_from_slice(digits.format(value.as_secs()).as_bytes());
@@ -64,7 +79,7 @@ impl<'a> JsonLine<'a> {
     }
 
     /// An address, quoted.
-    pub(super) fn address(&mut self, key: &str, value: std::net::IpAddr) {
+    pub(crate) fn address(&mut self, key: &str, value: std::net::IpAddr) {
         let std::net::IpAddr::V4(address) = value else { return self.display(key, value) };
         self.key(key);
         self.out.push(b'"');
@@ -78,7 +93,7 @@ impl<'a> JsonLine<'a> {
     }
 
     /// A quoted string made by `fmt`; it must need no escaping (addresses, time stamps).
-    pub(super) fn display(&mut self, key: &str, value: impl std::fmt::Display) {
+    pub(crate) fn display(&mut self, key: &str, value: impl std::fmt::Display) {
         self.key(key);
         self.out.push(b'"');
         let written = write!(Appender(self.out), "{value}");
@@ -87,7 +102,7 @@ impl<'a> JsonLine<'a> {
     }
 
     /// Time since the epoch as RFC 3339 with microseconds, UTC.
-    pub(super) fn time(&mut self, key: &str, since_epoch: std::time::Duration) {
+    pub(crate) fn time(&mut self, key: &str, since_epoch: std::time::Duration) {
         self.key(key);
         self.out.push(b'"');
         push_time(self.out, since_epoch);
@@ -95,18 +110,18 @@ impl<'a> JsonLine<'a> {
     }
 
     /// A value that `write` appends.
-    pub(super) fn raw(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn raw(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
         write(self.out);
     }
 
     /// Closes the object and the line.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.out.extend_from_slice(b"}\n");
     }
 
     /// Closes the object only.
-    pub(super) fn close(self) {
+    pub(crate) fn close(self) {
         self.out.push(b'}');
     }
 }

@@ -18,6 +18,7 @@ mod registry;
 mod rule_messages;
 
 pub(crate) use audit::try_audit_log;
+pub(crate) use json::JsonLine;
 pub use metrics::{Counter, Gauge, Histogram};
 pub use record::{AccessRecord, Action, FaultRecord, TlsRecord, WafRecord, WafVerdict};
 pub use recorder::{Recorder, RecorderError};

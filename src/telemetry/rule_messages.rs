@@ -23,7 +23,11 @@ pub struct About<'a> {
 
 /// Appends the lines; returns how many.
 pub(super) fn write(out: &mut Vec<u8>, about: About<'_>, matches: &[RuleMatch], notices: &[Vec<u8>]) -> usize {
-    for text in notices.iter().chain(matches.iter().map(|matched| &matched.line_text)) {
+    // Without text are those of a request that began before there was this log.
+    let lines = matches.iter().map(|matched| &matched.line_text).filter(|text| !text.is_empty());
+    let mut count = 0;
+    for text in notices.iter().chain(lines) {
+        count += 1;
         out.push(b'[');
         push_time(out, about.started);
         out.extend_from_slice(b"] ");
@@ -43,7 +47,7 @@ pub(super) fn write(out: &mut Vec<u8>, about: About<'_>, matches: &[RuleMatch], 
         }
         out.push(b'\n');
     }
-    notices.len() + matches.len()
+    count
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

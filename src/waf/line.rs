@@ -1,6 +1,9 @@
 //! ModSecurity's log line for a match, and its ways of making bytes fit for one line of text.
 
+use std::sync::Arc;
+
 use super::program::Head;
+use crate::limits;
 
 /// Escapes as ModSecurity 2 does where it quotes text: `\"`, `\\`, `\n`, and `\xHH` for what is not printable.
 pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
@@ -13,9 +16,8 @@ pub(crate) fn escape_name(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn escape_with(text: &[u8], quotes: bool, out: &mut Vec<u8>) {
-    // Nearly always there is nothing to escape; no early exit, so that the compiler looks at many bytes at once.
-    let is_plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'\\') & !(quotes & (byte == b'"'));
-    if text.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+    // Nearly always there is nothing to escape.
+    if is_plain(text, quotes) {
         out.extend_from_slice(text);
         return;
     }
@@ -32,6 +34,30 @@ fn escape_with(text: &[u8], quotes: bool, out: &mut Vec<u8>) {
             _ => hex(*byte, out),
         }
     }
+}
+
+/// Does all of it go out as it is? Names of a dozen bytes are asked about a hundred times a request: eight bytes at a
+/// time, the rest as one more word.
+fn is_plain(text: &[u8], quotes: bool) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
+    // A byte of `word` is below `bound`, or one before it is.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let odd = |word: u64| {
+        let quote = if quotes { is(word, b'"') } else { 0 };
+        (word & HIGHS) | below(word, 0x20) | is(word, 0x7f) | is(word, b'\\') | quote
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let mut found = words.iter().fold(0, |found, word| found | odd(u64::from_ne_bytes(*word)));
+    if !rest.is_empty() {
+        found |= match text.last_chunk::<8>() {
+            Some(word) => odd(u64::from_ne_bytes(*word)),
+            None => odd(rest.iter().fold(BLANKS, |word, byte| (word << 8) | u64::from(*byte))),
+        };
+    }
+    found == 0
 }
 
 /// As ModSecurity 2 writes `logdata`: `\xHH` for quotation marks, backslashes and what is not printable.
@@ -56,13 +82,11 @@ const ARGUMENT_BYTES: usize = 252;
 
 /// Appends an operator's argument, escaped and cut.
 pub(crate) fn argument(text: &[u8], out: &mut Vec<u8>) {
-    let mut escaped = Vec::with_capacity(text.len().min(ARGUMENT_BYTES * 4));
-    escape(text.get(..text.len().min(ARGUMENT_BYTES + 1)).unwrap_or_default(), &mut escaped);
-    if escaped.len() > ARGUMENT_BYTES {
-        out.extend_from_slice(escaped.get(..ARGUMENT_BYTES).unwrap_or_default());
+    let start = out.len();
+    escape(text.get(..text.len().min(ARGUMENT_BYTES + 1)).unwrap_or_default(), out);
+    if out.len() - start > ARGUMENT_BYTES {
+        out.truncate(start + ARGUMENT_BYTES);
         out.extend_from_slice(b" ...");
-    } else {
-        out.extend_from_slice(&escaped);
     }
 }
 
@@ -74,8 +98,27 @@ const DATA_BYTES: usize = 512;
 pub(crate) struct Expanded {
     pub(crate) message: Vec<u8>,
     pub(crate) data: Vec<u8>,
-    pub(crate) tags: Vec<Vec<u8>>,
+    pub(crate) tags: Arc<[Vec<u8>]>,
 }
+
+/// The parts of the metadata that are the same in each line about a rule.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// ` [file "…"]` up to the message, which is in it when it has no macros.
+    before_data: Box<[u8]>,
+    /// What follows the data; tags are in it when none has macros.
+    after_data: Box<[u8]>,
+    has_message: bool,
+    has_tags: bool,
+}
+
+/// What is logged is bounded, whatever a client sent or a rule says.
+pub(crate) fn bounded(text: &[u8]) -> Vec<u8> {
+    text.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(text).to_vec()
+}
+
+/// Room for an ordinary line.
+const LINE_BYTES: usize = 1024;
 
 /// Who and what the line is about.
 pub(crate) struct Subject<'a> {
@@ -88,15 +131,15 @@ pub(crate) struct Subject<'a> {
 
 /// The whole line: `ModSecurity: Warning. Pattern match … [file "…"] … [unique_id "…"]`.
 pub(crate) fn compose(
-    action: &[u8],
+    deed: impl FnOnce(&mut Vec<u8>),
     operator: &[u8],
     head: &Head,
     expanded: &Expanded,
     subject: &Subject<'_>,
 ) -> Vec<u8> {
-    let mut line = Vec::with_capacity(512);
+    let mut line = Vec::with_capacity(LINE_BYTES);
     line.extend_from_slice(b"ModSecurity: ");
-    line.extend_from_slice(action);
+    deed(&mut line);
     if !operator.is_empty() {
         line.push(b' ');
         line.extend_from_slice(operator);
@@ -124,15 +167,49 @@ impl Subject<'_> {
     }
 }
 
+impl Written {
+    /// Of a head that is complete but for this.
+    pub(crate) fn new(head: &Head) -> Self {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        field("file", &mut before, |out| escape(head.file.as_bytes(), out));
+        field("line", &mut before, |out| number(head.line.into(), out));
+        field("id", &mut before, |out| number(head.id.0.into(), out));
+        if let Some(revision) = &head.revision {
+            field("rev", &mut before, |out| escape(revision, out));
+        }
+        let message = head.message.as_ref().map(|text| text.literal());
+        if let Some(Some(message)) = message {
+            field("msg", &mut before, |out| escape(&bounded(message), out));
+        }
+        if let Some(severity) = head.severity {
+            field("severity", &mut after, |out| out.extend_from_slice(severity_name(severity).as_bytes()));
+        }
+        if let Some(version) = &head.version {
+            field("ver", &mut after, |out| escape(version, out));
+        }
+        if let Some(maturity) = head.maturity {
+            field("maturity", &mut after, |out| number(maturity.into(), out));
+        }
+        if let Some(accuracy) = head.accuracy {
+            field("accuracy", &mut after, |out| number(accuracy.into(), out));
+        }
+        for tag in head.plain_tags.iter().flat_map(|tags| tags.iter()) {
+            field("tag", &mut after, |out| escape(tag, out));
+        }
+        Self {
+            before_data: before.into(),
+            after_data: after.into(),
+            has_message: message != Some(None),
+            has_tags: head.plain_tags.is_some(),
+        }
+    }
+}
+
 /// The part that says which rule: ` [file "…"] [line "…"] [id "…"] …`.
 pub(crate) fn metadata(head: &Head, expanded: &Expanded, line: &mut Vec<u8>) {
-    field("file", line, |out| escape(head.file.as_bytes(), out));
-    field("line", line, |out| number(head.line.into(), out));
-    field("id", line, |out| number(head.id.0.into(), out));
-    if let Some(revision) = &head.revision {
-        field("rev", line, |out| escape(revision, out));
-    }
-    if head.message.is_some() {
+    let written = &head.written;
+    line.extend_from_slice(&written.before_data);
+    if !written.has_message {
         field("msg", line, |out| escape(&expanded.message, out));
     }
     if head.log_data.is_some() {
@@ -145,20 +222,11 @@ pub(crate) fn metadata(head: &Head, expanded: &Expanded, line: &mut Vec<u8>) {
             }
         });
     }
-    if let Some(severity) = head.severity {
-        field("severity", line, |out| out.extend_from_slice(severity_name(severity).as_bytes()));
-    }
-    if let Some(version) = &head.version {
-        field("ver", line, |out| escape(version, out));
-    }
-    if let Some(maturity) = head.maturity {
-        field("maturity", line, |out| number(maturity.into(), out));
-    }
-    if let Some(accuracy) = head.accuracy {
-        field("accuracy", line, |out| number(accuracy.into(), out));
-    }
-    for tag in &expanded.tags {
-        field("tag", line, |out| escape(tag, out));
+    line.extend_from_slice(&written.after_data);
+    if !written.has_tags {
+        for tag in expanded.tags.iter() {
+            field("tag", line, |out| escape(tag, out));
+        }
     }
 }
 
@@ -203,6 +271,22 @@ mod tests {
         out.clear();
         escape_hex(b"a\"b\\\n", &mut out);
         assert_eq!(out, b"a\\x22b\\x5c\\x0a");
+    }
+
+    #[test]
+    fn plain_is_what_needs_no_escape() {
+        for quotes in [false, true] {
+            for length in [1, 3, 7, 8, 9, 15, 16, 21] {
+                for place in 0..length {
+                    for byte in 0..=255 {
+                        let mut text = vec![b'a'; length];
+                        text[place] = byte;
+                        let is_odd = !(0x20..=0x7e).contains(&byte) || byte == b'\\' || (quotes && byte == b'"');
+                        assert_eq!(is_plain(&text, quotes), !is_odd, "{byte} at {place} of {length}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! serves every site and worker. The rules of a phase lie next to each other in rule order, and a chain's links
 //! directly after its starter: "the next rule" is an index plus one, and a paranoia gate is an index to go on at.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use super::action::Action;
 use super::body::xml::XPath;
 use super::collection::Variable;
 use super::expand::Text;
+use super::line::Written;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::plan::Plan;
@@ -136,10 +139,12 @@ pub(crate) struct Head {
     pub(crate) severity: Option<u8>,
     /// `tag`, in order.
     pub(crate) tags: Box<[Text]>,
+    /// `tags`, when none of them has macros.
+    pub(crate) plain_tags: Option<Arc<[Vec<u8>]>>,
     /// `ver`
-    pub(crate) version: Option<Box<[u8]>>,
+    pub(crate) version: Option<Arc<[u8]>>,
     /// `rev`
-    pub(crate) revision: Option<Box<[u8]>>,
+    pub(crate) revision: Option<Arc<[u8]>>,
     /// `maturity`
     pub(crate) maturity: Option<u8>,
     /// `accuracy`
@@ -148,6 +153,8 @@ pub(crate) struct Head {
     pub(crate) file: Arc<str>,
     /// Line of the starter.
     pub(crate) line: u32,
+    /// What every log line about it has.
+    pub(crate) written: Written,
 }
 
 /// Disruptive actions with their expanded-later arguments.
@@ -231,7 +238,35 @@ pub(crate) struct TxNames {
     names: Vec<Box<[u8]>>,
     /// As the first setvar spells them.
     spelled: Vec<Option<Box<[u8]>>>,
-    by_name: std::collections::HashMap<Box<[u8]>, TxSlot>,
+    by_name: HashMap<Box<[u8]>, TxSlot, BuildHasherDefault<NameHasher>>,
+}
+
+/// Cheaper than the standard one, which withstands chosen keys: these names come from the rules, and looking others up
+/// adds nothing.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        self.write_u64(rest.iter().fold(rest.len() as u64, |word, byte| (word << 8) | u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its places from the low bits, which a product mixes least.
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 impl TxNames {
@@ -292,6 +327,19 @@ impl TxNames {
     /// The slot of a lower-case name.
     pub(crate) fn find(&self, lower: &[u8]) -> Option<TxSlot> {
         self.by_name.get(lower).copied()
+    }
+
+    /// The slot of a name, whatever its case.
+    pub(crate) fn find_any_case(&self, name: &[u8]) -> Option<TxSlot> {
+        let mut buffer = [0; 64];
+        match buffer.get_mut(..name.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(name);
+                lower.make_ascii_lowercase();
+                self.find(lower)
+            }
+            None => self.find(&name.to_ascii_lowercase()),
+        }
     }
 
     /// The lower-case name of a slot.

@@ -37,8 +37,8 @@ pub struct Scratch {
     pub(crate) macro_text: Vec<u8>,
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
-    /// Of the transaction that ended last.
-    pub(crate) spare: Option<Box<Spare>>,
+    /// Of transactions that are over; as many as run at a time begin without allocating.
+    pub(crate) spares: Vec<Spare>,
     /// Of the fast evaluation.
     pub(crate) candidates: Option<Box<CandidateScratch>>,
     /// On while somebody measures where the time goes.

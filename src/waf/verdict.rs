@@ -1,5 +1,7 @@
 //! What the engine decided, and what it saw on the way.
 
+use std::sync::Arc;
+
 /// The id of a rule, unique in a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(pub u32);
@@ -58,18 +60,18 @@ pub struct RuleMatch {
     pub data: Vec<u8>,
     /// 0 EMERGENCY to 7 DEBUG.
     pub severity: Option<u8>,
-    /// Expanded tags.
-    pub tags: Vec<Vec<u8>>,
+    /// Expanded tags; the rule's own list when they have no macros.
+    pub tags: Arc<[Vec<u8>]>,
     /// `ARGS:q`, as ModSecurity names it.
     pub variable: Vec<u8>,
     /// The rule's file, as loaded.
-    pub file: std::sync::Arc<str>,
+    pub file: Arc<str>,
     /// The rule's line.
     pub line: u32,
     /// `ver`
-    pub version: Vec<u8>,
+    pub version: Option<Arc<[u8]>>,
     /// `rev`
-    pub revision: Vec<u8>,
+    pub revision: Option<Arc<[u8]>>,
     /// `maturity`
     pub maturity: Option<u8>,
     /// `accuracy`
@@ -77,6 +79,7 @@ pub struct RuleMatch {
     /// Did this match interrupt (or would it, in detection)?
     pub is_disruptive: bool,
     /// ModSecurity's log line for it, without time stamp:
-    /// `ModSecurity: Warning. Pattern match "…" at ARGS:q. [file "…"] [line "…"] [id "…"] …`, escaped, one line.
+    /// `ModSecurity: Warning. Pattern match "…" at ARGS:q. [file "…"] [line "…"] [id "…"] …`, escaped, one line. Empty after
+    /// [`super::Transaction::without_lines`].
     pub line_text: Vec<u8>,
 }

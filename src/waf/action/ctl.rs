@@ -89,7 +89,7 @@ impl Ctl {
             Self::ResponseBodyAccess(is_on) => control.response_body_access = *is_on,
             Self::ResponseBodyLimit(limit) => control.response_body_limit = *limit,
             Self::AuditEngine(engine) => control.audit_engine = *engine,
-            Self::AuditLogParts(change) => change.apply(&mut control.audit_parts),
+            Self::AuditLogParts(change) => change.apply(control.audit_parts_mut(program)),
             Self::ParseXmlIntoArgs(value) => control.parse_xml_into_args = *value,
             Self::Nothing => {}
         }

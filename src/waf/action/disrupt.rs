@@ -1,5 +1,7 @@
 //! The end of a match: logging it, and what the disruptive action does.
 
+use std::sync::Arc;
+
 use crate::limits;
 use crate::waf::audit::AuditMessage;
 use crate::waf::expand::Text;
@@ -31,18 +33,18 @@ pub(crate) fn run(
     let may_interrupt = phase != 5 && transaction.control.may_interrupt();
     let needs_text = head.logs || head.audits || disruption.is_some();
     let expanded = if needs_text { expand(program, transaction, scratch, rule, head) } else { Expanded::default() };
-
-    let action = match (&disruption, &head.disposition) {
-        (Some(disruption), _) if may_interrupt => denial(disruption, phase),
-        (None, Disposition::Allow(scope)) if may_interrupt => permission(*scope, phase),
-        _ => b"Warning.".to_vec(),
+    let is_disruptive = disruption.is_some();
+    let message = if is_disruptive { expanded.message.clone() } else { Vec::new() };
+    let outcome = match (&disruption, &head.disposition) {
+        (Some(disruption), _) if may_interrupt => Deed::Denial(disruption),
+        (None, Disposition::Allow(scope)) if may_interrupt => Deed::Permission(*scope),
+        _ => Deed::Warning,
     };
     let head_index = program.rule(rule).map_or(0, |rule| rule.head);
-    log(transaction, head_index, head, &action, operator, &expanded, disruption.is_some());
+    log(transaction, head_index, head, &outcome, operator, expanded, is_disruptive);
 
     if let Some(disruption) = disruption {
         if transaction.interruption.is_none() || may_interrupt {
-            let message = expanded.message;
             transaction.interruption = Some(Interruption { rule_id: head.id, phase, disruption, message });
         }
         if may_interrupt {
@@ -68,82 +70,104 @@ fn expand(
     rule: RuleIndex,
     head: &Head,
 ) -> Expanded {
-    let mut text = |text: &Text| {
-        let mut expanded = super::expanded(text, program, transaction, scratch, rule);
-        expanded.truncate(limits::WAF_LOG_TEXT_BYTES);
-        expanded
+    let mut text = |text: &Text| match text.literal() {
+        Some(literal) => line::bounded(literal),
+        None => {
+            let mut expanded = super::expanded(text, program, transaction, scratch, rule);
+            expanded.truncate(limits::WAF_LOG_TEXT_BYTES);
+            expanded
+        }
     };
     let message = head.message.as_ref().map(&mut text).unwrap_or_default();
     let data = head.log_data.as_ref().map(&mut text).unwrap_or_default();
-    let tags = head.tags.iter().map(&mut text).collect();
+    let tags = match &head.plain_tags {
+        Some(tags) => Arc::clone(tags),
+        None => head.tags.iter().map(&mut text).collect(),
+    };
     Expanded { message, data, tags }
 }
 
-/// What is logged is bounded, whatever a client sent.
-fn cut(text: &[u8]) -> &[u8] {
-    text.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(text)
+/// What a match does to the transaction, for the log.
+enum Deed<'a> {
+    Warning,
+    Denial(&'a Disruption),
+    Permission(AllowScope),
 }
 
-fn denial(disruption: &Disruption, phase: u8) -> Vec<u8> {
-    match disruption {
-        Disruption::Deny { status } => format!("Access denied with code {status} (phase {phase}).").into_bytes(),
-        Disruption::Drop => format!("Access denied with connection close (phase {phase}).").into_bytes(),
-        Disruption::Redirect { status, location } => {
-            let mut text = b"Access denied with redirection to ".to_vec();
-            line::escape_name(location, &mut text);
-            text.extend_from_slice(format!(" using status {status} (phase {phase}).").as_bytes());
-            text
+impl Deed<'_> {
+    fn write(&self, phase: u8, out: &mut Vec<u8>) {
+        let number = |number: u16, out: &mut Vec<u8>| {
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        };
+        match self {
+            Self::Warning => return out.extend_from_slice(b"Warning."),
+            Self::Denial(Disruption::Deny { status }) => {
+                out.extend_from_slice(b"Access denied with code ");
+                number(*status, out);
+            }
+            Self::Denial(Disruption::Drop) => out.extend_from_slice(b"Access denied with connection close"),
+            Self::Denial(Disruption::Redirect { status, location }) => {
+                out.extend_from_slice(b"Access denied with redirection to ");
+                line::escape_name(location, out);
+                out.extend_from_slice(b" using status ");
+                number(*status, out);
+            }
+            Self::Permission(AllowScope::Transaction) => out.extend_from_slice(b"Access allowed"),
+            Self::Permission(AllowScope::Phase) => out.extend_from_slice(b"Access to phase allowed"),
+            Self::Permission(AllowScope::Request) => out.extend_from_slice(b"Access to request allowed"),
         }
+        out.extend_from_slice(b" (phase ");
+        number(phase.into(), out);
+        out.extend_from_slice(b").");
     }
-}
-
-fn permission(scope: AllowScope, phase: u8) -> Vec<u8> {
-    match scope {
-        AllowScope::Transaction => format!("Access allowed (phase {phase})."),
-        AllowScope::Phase => format!("Access to phase allowed (phase {phase})."),
-        AllowScope::Request => format!("Access to request allowed (phase {phase})."),
-    }
-    .into_bytes()
 }
 
 fn log(
     transaction: &mut Transaction,
     head_index: u32,
     head: &Head,
-    action: &[u8],
+    deed: &Deed<'_>,
     operator: &[u8],
-    expanded: &Expanded,
+    expanded: Expanded,
     is_disruptive: bool,
 ) {
+    let phase = transaction.phase;
     if head.audits {
         transaction.audit.is_relevant = true;
         if transaction.control.audit_engine != AuditEngine::Off {
-            let mut text = action.to_vec();
+            let mut text = Vec::new();
+            deed.write(phase, &mut text);
             if !operator.is_empty() {
                 text.push(b' ');
                 text.extend_from_slice(operator);
             }
-            line::metadata(head, expanded, &mut text);
-            let message = AuditMessage::new(head_index, expanded, text, operator);
+            line::metadata(head, &expanded, &mut text);
+            let message = AuditMessage::new(head_index, &expanded, text, operator);
             transaction.audit.push(message);
         }
     }
     if !head.logs || transaction.matches.len() >= limits::WAF_MATCHES {
         return;
     }
-    let line_text = line::compose(action, operator, head, expanded, &transaction.subject());
+    let line_text = if transaction.has_lines {
+        let deed = |out: &mut Vec<u8>| deed.write(phase, out);
+        line::compose(deed, operator, head, &expanded, &transaction.subject())
+    } else {
+        Vec::new()
+    };
+    let Expanded { message, data, tags } = expanded;
     transaction.matches.push(RuleMatch {
         rule_id: head.id,
-        phase: transaction.phase,
-        message: expanded.message.clone(),
-        data: expanded.data.clone(),
+        phase,
+        message,
+        data,
         severity: head.severity,
-        tags: expanded.tags.clone(),
-        variable: cut(&transaction.matched.last_name).to_vec(),
-        file: std::sync::Arc::clone(&head.file),
+        tags,
+        variable: line::bounded(transaction.matched.last_name()),
+        file: Arc::clone(&head.file),
         line: head.line,
-        version: head.version.as_deref().map(<[u8]>::to_vec).unwrap_or_default(),
-        revision: head.revision.as_deref().map(<[u8]>::to_vec).unwrap_or_default(),
+        version: head.version.clone(),
+        revision: head.revision.clone(),
         maturity: head.maturity,
         accuracy: head.accuracy,
         is_disruptive,

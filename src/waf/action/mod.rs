@@ -59,7 +59,7 @@ impl Action {
                 set_environment(transaction, &name, &value);
             }
             Self::Control(action) => action.run(program, transaction),
-            Self::Sanitise(what) => transaction.audit.hide(what, &transaction.matched.last_name),
+            Self::Sanitise(what) => transaction.audit.hide(what, transaction.matched.last_name()),
         }
     }
 }
@@ -72,7 +72,8 @@ pub(crate) fn expanded(
     scratch: &mut Scratch,
     rule: RuleIndex,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
+    // What macros stand for is mostly of the length of their names.
+    let mut out = Vec::with_capacity(text.source().len() + 32);
     text.expand(program, transaction, scratch, Some(rule), &mut out);
     out
 }

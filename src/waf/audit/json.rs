@@ -12,7 +12,7 @@ use crate::waf::transaction::Transaction;
 
 /// The whole entry with a line end.
 pub(super) fn write(program: &Program, transaction: &Transaction) -> Vec<u8> {
-    let parts = &transaction.control.audit_parts;
+    let parts = transaction.control.audit_parts(program);
     let wants = |part: u8| parts.contains(&part);
     let t = transaction;
     let arena = &t.arena;

@@ -7,6 +7,8 @@ mod json;
 mod native;
 mod sanitise;
 
+use std::sync::Arc;
+
 use super::Program;
 use super::action::Sanitise;
 use super::line::Expanded;
@@ -45,13 +47,13 @@ pub(crate) struct AuditMessage {
     head: u32,
     message: Vec<u8>,
     data: Vec<u8>,
-    tags: Vec<Vec<u8>>,
+    tags: Arc<[Vec<u8>]>,
 }
 
 impl AuditMessage {
     pub(crate) fn new(head: u32, expanded: &Expanded, text: Vec<u8>, operator: &[u8]) -> Self {
         let Expanded { message, data, tags } = expanded;
-        let (message, data, tags) = (message.clone(), data.clone(), tags.clone());
+        let (message, data, tags) = (message.clone(), data.clone(), Arc::clone(tags));
         Self { text, operator: operator.to_vec(), head, message, data, tags }
     }
 }

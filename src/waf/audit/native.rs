@@ -22,7 +22,7 @@ pub(super) fn time_stamp(transaction: &Transaction) -> String {
 /// The whole entry.
 pub(super) fn write(program: &Program, transaction: &Transaction) -> Vec<u8> {
     let mut entry = Entry { out: Vec::with_capacity(2048), boundary: boundary(transaction) };
-    let parts = &transaction.control.audit_parts;
+    let parts = transaction.control.audit_parts(program);
     let wants = |part: u8| parts.contains(&part);
     let t = transaction;
 

@@ -7,61 +7,61 @@ use crate::waf::transaction::Transaction;
 /// What has been matched.
 #[derive(Debug, Default)]
 pub(crate) struct Matched {
-    /// Names and values of `chain`.
+    /// Names and values of `chain`; of the last match only when that is empty.
     pub(crate) bytes: Vec<u8>,
     chain: Vec<(Span, Span)>,
-    /// The last name, kept until the next match.
-    pub(crate) last_name: Vec<u8>,
-    /// The last value.
-    pub(crate) last_value: Vec<u8>,
-    /// Has anything matched at all?
-    pub(crate) has_last: bool,
+    /// Name and value, kept until the next match.
+    last: Option<(Span, Span)>,
 }
 
 impl Matched {
-    /// A new transaction.
+    /// A new transaction. A large buffer is given back.
     pub(crate) fn forget(&mut self) {
-        self.clear_chain();
-        self.last_name.clear();
-        self.last_value.clear();
-        self.has_last = false;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.chain.clear();
+        self.chain.shrink_to(KEPT_BYTES / size_of::<(Span, Span)>());
+        self.last = None;
     }
 
     /// A chain ended.
     pub(crate) fn clear_chain(&mut self) {
-        self.bytes.clear();
         self.chain.clear();
     }
 
     /// An operator matched.
     pub(crate) fn remember(&mut self, name: &[u8], value: &[u8]) {
-        self.last_name.clear();
-        self.last_name.extend_from_slice(name);
-        self.last_value.clear();
-        self.last_value.extend_from_slice(value);
-        self.has_last = true;
+        if self.chain.is_empty() {
+            self.bytes.clear();
+        }
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         let name = Span { start, len: name.len() as u32 };
-        self.chain.push((name, Span { start: start + name.len, len: value.len() as u32 }));
+        let value = Span { start: start + name.len, len: value.len() as u32 };
+        self.chain.push((name, value));
+        self.last = Some((name, value));
+    }
+
+    /// Name of what matched last; empty when nothing did.
+    pub(crate) fn last_name(&self) -> &[u8] {
+        self.last.map(|(name, _)| name.of(&self.bytes)).unwrap_or_default()
     }
 }
+
+/// Most bytes of it that are kept for the next transaction.
+const KEPT_BYTES: usize = 8 * 1024;
 
 /// Appends the matched values or names.
 pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wanted<'_>, out: &mut Collector<'_>) {
     let matched = &transaction.matched;
     let in_chain = |span: Span| Bytes { buffer: Buffer::Matched, span };
-    match variable {
-        Variable::MatchedVar if matched.has_last => {
-            let bytes = out.text(|text| text.extend_from_slice(&matched.last_value));
+    match (variable, matched.last) {
+        (Variable::MatchedVar, Some((_, last))) | (Variable::MatchedVarName, Some((last, _))) => {
+            let bytes = out.text(|text| text.extend_from_slice(last.of(&matched.bytes)));
             out.push(Value::scalar(variable, bytes));
         }
-        Variable::MatchedVarName if matched.has_last => {
-            let bytes = out.text(|text| text.extend_from_slice(&matched.last_name));
-            out.push(Value::scalar(variable, bytes));
-        }
-        Variable::MatchedVars | Variable::MatchedVarsNames => {
+        (Variable::MatchedVars | Variable::MatchedVarsNames, _) => {
             for (name, value) in &matched.chain {
                 if selects(&wanted, name.of(&matched.bytes), out.caches) {
                     // What the rule itself matches is added behind these bytes and leaves them alone.

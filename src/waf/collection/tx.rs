@@ -20,10 +20,13 @@ pub(crate) struct TxStore {
     touched: Vec<TxSlot>,
     /// Variables with names made at run time; a removed one leaves its place.
     overflow: Vec<(Span, Option<Held>)>,
-    /// Places in `overflow` by lower-case name.
+    /// Places in `overflow` by lower-case name, once there are more than [`FEW`].
     places: HashMap<Box<[u8]>, usize>,
     clock: u32,
 }
+
+/// So many names are looked through; more are hashed, with a key, because clients have a say in them.
+const FEW: usize = 32;
 
 /// A variable that exists.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +52,7 @@ pub(crate) enum TxName<'a> {
 impl<'a> TxName<'a> {
     /// Finds the slot of a name.
     pub(crate) fn of(name: &'a [u8], names: &TxNames) -> Self {
-        names.find(&name.to_ascii_lowercase()).map_or(Self::Other(name), |slot| Self::Spelled(slot, name))
+        names.find_any_case(name).map_or(Self::Other(name), |slot| Self::Spelled(slot, name))
     }
 }
 
@@ -78,14 +81,25 @@ impl TxStore {
         self.slots.get(slot.0 as usize).copied().flatten().map(|held| (held.value, held.name))
     }
 
-    fn place(&self, name: &[u8]) -> Option<&Option<Held>> {
-        let place = self.places.get(name.to_ascii_lowercase().as_slice())?;
-        self.overflow.get(*place).map(|(_, held)| held)
+    /// The place of a name in `overflow`; names lie in `arena`.
+    fn place(&self, arena: &[u8], name: &[u8]) -> Option<usize> {
+        if self.overflow.len() <= FEW {
+            return self.overflow.iter().position(|(own, _)| own.of(arena).eq_ignore_ascii_case(name));
+        }
+        self.places.get(name.to_ascii_lowercase().as_slice()).copied()
     }
 
-    fn place_mut(&mut self, name: &[u8]) -> Option<&mut Option<Held>> {
-        let place = self.places.get(name.to_ascii_lowercase().as_slice())?;
-        self.overflow.get_mut(*place).map(|(_, held)| held)
+    /// Adds a name that has no place yet.
+    fn add_place(&mut self, arena: &[u8], name: Span, held: Held) {
+        self.overflow.push((name, Some(held)));
+        let unlisted = match self.overflow.len() {
+            ..=FEW => return,
+            length if length == FEW + 1 => 0,
+            length => length - 1,
+        };
+        for (place, (name, _)) in self.overflow.iter().enumerate().skip(unlisted) {
+            self.places.insert(name.of(arena).to_ascii_lowercase().into_boxed_slice(), place);
+        }
     }
 
     fn clear_slot(&mut self, slot: TxSlot) {
@@ -112,7 +126,10 @@ impl Transaction {
     pub(crate) fn tx_value(&self, name: TxName<'_>) -> Option<Span> {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.slot(slot),
-            TxName::Other(name) => self.tx.place(name).and_then(|place| place.as_ref()).map(|held| held.value),
+            TxName::Other(name) => {
+                let place = self.tx.place(&self.arena, name)?;
+                self.tx.overflow.get(place)?.1.map(|held| held.value)
+            }
         }
     }
 
@@ -138,8 +155,9 @@ impl Transaction {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.clear_slot(slot),
             TxName::Other(name) => {
-                if let Some(place) = self.tx.place_mut(name) {
-                    *place = None;
+                let place = self.tx.place(&self.arena, name);
+                if let Some((_, held)) = place.and_then(|place| self.tx.overflow.get_mut(place)) {
+                    *held = None;
                 }
             }
         }
@@ -148,14 +166,13 @@ impl Transaction {
     fn set_other(&mut self, name: &[u8], value: Span) {
         self.tx.clock += 1;
         let made = self.tx.clock;
-        if let Some(place) = self.tx.place_mut(name) {
-            let made = place.map_or(made, |held| held.made);
-            *place = Some(Held { value, name: None, made });
+        let place = self.tx.place(&self.arena, name);
+        if let Some((_, held)) = place.and_then(|place| self.tx.overflow.get_mut(place)) {
+            let made = held.map_or(made, |held| held.made);
+            *held = Some(Held { value, name: None, made });
         } else if self.tx.overflow.len() < limits::WAF_TX_VARIABLES {
-            let place = self.tx.overflow.len();
-            self.tx.places.insert(name.to_ascii_lowercase().into_boxed_slice(), place);
             let name = self.store(name);
-            self.tx.overflow.push((name, Some(Held { value, name: None, made })));
+            self.tx.add_place(&self.arena, name, Held { value, name: None, made });
         } else {
             self.is_arena_full = true;
         }

@@ -11,6 +11,7 @@ use crate::waf::RuleId;
 use crate::waf::action::Action;
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
+use crate::waf::line::{self, Written};
 use crate::waf::operate::CompiledOperator;
 use crate::waf::operator::{CompileContext, Operator};
 use crate::waf::program::{Disposition, Head, OperatorId, Rule, Selector, Target};
@@ -100,7 +101,7 @@ fn compile_head(compiler: &mut Compiler<'_>, chain: &Chain, starter: &Link) -> H
     let file = compiler.file(starter.location.source.path());
     let names = &mut compiler.tx_names;
     let mut text = |text: &[u8]| Text::parse(text, names);
-    Head {
+    let mut head = Head {
         id: RuleId(chain.id),
         skip: set.skip.unwrap_or(0),
         disposition: disposition(set, &mut text),
@@ -111,13 +112,19 @@ fn compile_head(compiler: &mut Compiler<'_>, chain: &Chain, starter: &Link) -> H
         log_data: set.log_data.as_deref().map(&mut text),
         severity: set.severity,
         tags: set.tags.iter().map(|tag| text(tag)).collect(),
+        plain_tags: None,
         version: set.version.as_deref().map(Into::into),
         revision: set.revision.as_deref().map(Into::into),
         maturity: set.maturity,
         accuracy: set.accuracy,
         file,
         line: starter.location.position.line,
-    }
+        written: Written::default(),
+    };
+    let plain: Option<Vec<_>> = head.tags.iter().map(|tag| tag.literal().map(line::bounded)).collect();
+    head.plain_tags = plain.map(Into::into);
+    head.written = Written::new(&head);
+    head
 }
 
 /// What `deny` answers without `status`.

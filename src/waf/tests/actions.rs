@@ -101,3 +101,19 @@ fn severity_of_the_worst_match() {
     "#;
     assert_eq!(message(rules, "/"), "2");
 }
+
+#[test]
+fn many_names_are_found_again() {
+    let rules = r#"
+        SecRule ARGS_NAMES "@rx ." "id:1,phase:1,pass,nolog,setvar:'tx.seen_%{MATCHED_VAR}=+1'"
+        SecRule TX:/^seen_/ "@eq 2" "id:2,phase:1,pass,msg:'%{MATCHED_VAR_NAME}'"
+    "#;
+    for count in [31, 32, 33, 34, 100] {
+        // Each twice, the second time in the other case.
+        let names = (0..count).map(|at| format!("n{at}=&"));
+        let again = (0..count).map(|at| format!("N{at}=&"));
+        let outcome = get(rules, &format!("/?{}", names.chain(again).collect::<String>()));
+        let expected: Vec<_> = (0..count).map(|at| format!("TX:seen_n{at}")).collect();
+        assert_eq!(outcome.messages(), expected);
+    }
+}

@@ -14,7 +14,7 @@ fn a_warning_with_all_metadata() {
     let found = &outcome.summary.matches[0];
     assert_eq!(found.severity, Some(2));
     assert_eq!((found.maturity, found.accuracy), (Some(3), Some(4)));
-    assert_eq!(found.tags, [b"one".to_vec(), b"two aa\"b".to_vec()]);
+    assert_eq!(*found.tags, [b"one".to_vec(), b"two aa\"b".to_vec()]);
     assert!(!found.is_disruptive);
 }
 
