@@ -14,6 +14,8 @@ mod frames;
 #[path = "end_to_end/lab.rs"]
 mod lab;
 
+#[path = "end_to_end/aside.rs"]
+mod aside;
 #[path = "end_to_end/examples.rs"]
 mod examples;
 #[path = "end_to_end/faults.rs"]

@@ -92,6 +92,8 @@ pub(super) enum FaultKind {
     ResponseBeyondWindow,
     /// The engine failed.
     Engine,
+    /// The inspection of a long body did not end in time.
+    InspectionTimeout,
     /// A step panicked.
     Panic,
     /// A request that cannot be said to this backend's protocol.
@@ -134,6 +136,7 @@ impl FaultKind {
             Self::BackendReadTimeout => "upstream_read_timeout",
             Self::ResponseBeyondWindow => "response_beyond_window",
             Self::Engine => "engine",
+            Self::InspectionTimeout => "inspection_timeout",
             Self::Panic => "panic",
             Self::Untranslatable => "untranslatable",
             Self::Upgrade => "upgrade",
@@ -154,7 +157,7 @@ impl FaultKind {
             | Self::Misdirected
             | Self::NoRoute
             | Self::Untranslatable => Side::Client,
-            Self::Engine | Self::Panic => Side::Gateway,
+            Self::Engine | Self::InspectionTimeout | Self::Panic => Side::Gateway,
             _ => Side::Upstream,
         }
     }
@@ -236,6 +239,7 @@ impl Fault {
             FaultKind::Misdirected => 421,
             FaultKind::Connect(ConnectLayer::Timeout) | FaultKind::ResponseTimeout => 504,
             FaultKind::Engine | FaultKind::Panic => 500,
+            FaultKind::InspectionTimeout => 503,
             _ => 502,
         }
     }

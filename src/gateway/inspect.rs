@@ -1,15 +1,17 @@
 //! Shows the request and its response to the rules, phase by phase, and holds bodies while it does.
 //!
-//! The engine runs on this thread with the worker's scratch, never across an await. A panic in it is contained: the
+//! The engine runs on this thread with the worker's scratch, never across an await; what would take long runs `aside`. A panic in it is contained: the
 //! policy's `on_fault` says whether the request is answered with 500 or goes on uninspected, and either is counted.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::aside::{Errand, Work};
 use super::backend::Backend;
 use super::fault::{Fault, FaultKind};
 use super::forward::is_idempotent;
@@ -18,6 +20,7 @@ use super::request::Exchange;
 use crate::config::model::{Beyond, BodyWindow, Mode, OnFault};
 use crate::http::h1::{BodyPart, Length};
 use crate::http::{Fields, Known, ResponseHead};
+use crate::limits;
 use crate::runtime::clock;
 use crate::telemetry::About;
 use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Summary, Transaction, Verdict};
@@ -25,7 +28,10 @@ use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Summary, T
 /// The inspection of one request.
 #[derive(Debug)]
 pub(super) struct Inspection {
-    pub(super) transaction: Transaction,
+    /// `None`: a thread has it (then there is an errand), or it was given up.
+    pub(super) transaction: Option<Transaction>,
+    /// The phase that runs aside.
+    pub(super) errand: Option<Arc<Errand>>,
     pub(super) mode: Mode,
     /// Time in the engine: over the request, over the response.
     pub(super) durations: [Duration; 2],
@@ -88,9 +94,13 @@ impl Inspection {
             now: exchange.started_unix,
             is_detection_only: policy.mode == Mode::Detection,
         };
-        let transaction = Transaction::new(program, &mut exchange.worker.scratch(), &connection);
+        let mut transaction = Transaction::new(program, &mut exchange.worker.scratch(), &connection);
+        if !exchange.worker.shared.recorder.wants_rule_messages() {
+            transaction.without_lines();
+        }
         Some(Self {
-            transaction,
+            transaction: Some(transaction),
+            errand: None,
             mode: policy.mode,
             durations: [Duration::ZERO; 2],
             is_failed: false,
@@ -155,8 +165,8 @@ impl Exchange {
     }
 
     /// Phase 2.
-    pub(super) fn finish_request_body(&mut self) -> Result<Verdict, Fault> {
-        self.verdict(|transaction, program, scratch, _| transaction.finish_request_body(program, scratch))
+    pub(super) async fn finish_request_body(&mut self) -> Result<Verdict, Fault> {
+        self.finish_body(Transaction::request_work_bytes, Transaction::finish_request_body).await
     }
 
     /// Phase 3.
@@ -210,12 +220,28 @@ impl Exchange {
     }
 
     /// Phase 4.
-    pub(super) fn finish_response_body(&mut self) -> Result<Verdict, Fault> {
-        self.verdict(|transaction, program, scratch, _| transaction.finish_response_body(program, scratch))
+    pub(super) async fn finish_response_body(&mut self) -> Result<Verdict, Fault> {
+        self.finish_body(Transaction::response_work_bytes, Transaction::finish_response_body).await
+    }
+
+    /// The phase of a body: here, or aside if that takes long.
+    async fn finish_body(&mut self, weigh: fn(&Transaction) -> usize, work: Work) -> Result<Verdict, Fault> {
+        if self.transaction().is_some_and(|transaction| weigh(transaction) > limits::INSPECTION_INLINE_BYTES) {
+            // Boxed: few requests need its room.
+            let verdict = Box::pin(self.engine_aside(work)).await?.unwrap_or(Verdict::Allow);
+            self.note_verdict(&verdict);
+            return Ok(verdict);
+        }
+        self.verdict(|transaction, program, scratch, _| work(transaction, program, scratch))
+    }
+
+    /// The transaction, if it is inspected.
+    fn transaction(&self) -> Option<&Transaction> {
+        self.inspection.as_ref().filter(|inspection| !inspection.is_failed)?.transaction.as_ref()
     }
 
     fn wants(&self, ask: fn(&Transaction) -> bool) -> bool {
-        self.inspection.as_ref().is_some_and(|inspection| !inspection.is_failed && ask(&inspection.transaction))
+        self.transaction().is_some_and(ask)
     }
 
     /// Gives the engine what of a piece is within the window; says what to do when the window is full.
@@ -248,11 +274,16 @@ impl Exchange {
             return Ok(Verdict::Allow);
         }
         let verdict = self.engine(run)?.unwrap_or(Verdict::Allow);
-        if let (Verdict::Deny(interruption), Some(inspection)) = (&verdict, &mut self.inspection) {
+        self.note_verdict(&verdict);
+        Ok(verdict)
+    }
+
+    /// After a phase.
+    pub(super) fn note_verdict(&mut self, verdict: &Verdict) {
+        if let (Verdict::Deny(interruption), Some(inspection)) = (verdict, &mut self.inspection) {
             inspection.blocked = Some((interruption.phase, interruption.rule_id.0));
         }
         self.announce();
-        Ok(verdict)
     }
 
     /// Writes the messages of what matched in this phase, as ModSecurity does: whoever has the response finds them in
@@ -260,7 +291,7 @@ impl Exchange {
     fn announce(&mut self) {
         let recorder = &self.worker.shared.recorder;
         let Some(inspection) = &mut self.inspection else { return };
-        let matches = inspection.transaction.matches();
+        let matches = inspection.transaction.as_ref().map(Transaction::matches).unwrap_or_default();
         let Some(fresh) = matches.get(inspection.announced..).filter(|fresh| !fresh.is_empty()) else { return };
         if recorder.wants_rule_messages() {
             let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
@@ -274,39 +305,71 @@ impl Exchange {
         &mut self,
         run: impl FnOnce(&mut Transaction, &Program, &mut Scratch, Seen<'_>) -> T,
     ) -> Result<Option<T>, Fault> {
-        let on_fault = self.policy().map_or(OnFault::Deny, |policy| policy.on_fault);
-        let snapshot = std::sync::Arc::clone(&self.snapshot);
-        let place = self.place;
-        let site = place.site.and_then(|site| snapshot.configuration.sites.get(site));
-        let route = site.and_then(|site| site.routes.get(place.route?));
-        let id = route.map(|route| route.policy).or_else(|| site.map(|site| site.policy));
-        let program = id.and_then(|id| snapshot.policy(id)).and_then(|policy| policy.program.as_deref());
-        let (Some(inspection), Some(program)) = (&mut self.inspection, program) else { return Ok(None) };
-        if inspection.is_failed {
-            return Ok(None);
-        }
-        let seen = Seen { head: &self.head };
+        self.engine_with(None, run)
+    }
+
+    /// As [`Exchange::engine`] with this scratch, or the worker's.
+    pub(super) fn engine_with<T>(
+        &mut self,
+        scratch: Option<&mut Scratch>,
+        run: impl FnOnce(&mut Transaction, &Program, &mut Scratch, Seen<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        let Some(mut inspection) = self.inspection.take() else { return Ok(None) };
         let before = clock::now();
-        let mut scratch = self.worker.scratch();
-        let transaction = &mut inspection.transaction;
-        let result = catch_unwind(AssertUnwindSafe(|| run(transaction, program, &mut scratch, seen)));
+        let outcome = if inspection.is_failed { None } else { self.contained(&mut inspection, scratch, run) };
+        self.inspection = Some(inspection);
+        self.count_engine_time(clock::now().saturating_duration_since(before));
+        match outcome {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => self.engine_panicked(),
+        }
+    }
+
+    fn contained<T>(
+        &self,
+        inspection: &mut Inspection,
+        scratch: Option<&mut Scratch>,
+        run: impl FnOnce(&mut Transaction, &Program, &mut Scratch, Seen<'_>) -> T,
+    ) -> Option<std::thread::Result<T>> {
+        let program = self.policy()?.program.as_deref()?;
+        let transaction = inspection.transaction.as_mut()?;
+        let seen = Seen { head: &self.head };
+        let mut of_worker;
+        let scratch = match scratch {
+            Some(scratch) => scratch,
+            None => {
+                of_worker = self.worker.scratch();
+                &mut of_worker
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| run(transaction, program, scratch, seen)));
         if result.is_err() {
             // What a panic left behind is not to be trusted.
             *scratch = self.worker.new_scratch();
         }
-        drop(scratch);
+        Some(result)
+    }
+
+    pub(super) fn count_engine_time(&mut self, spent: Duration) {
+        let Some(inspection) = &mut self.inspection else { return };
         let [of_request, of_response] = &mut inspection.durations;
-        let spent = if self.outcome.backend_status.is_some() { of_response } else { of_request };
-        *spent += clock::now().saturating_duration_since(before);
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => {
-                inspection.is_failed = true;
-                match on_fault {
-                    OnFault::Deny => Err(Fault::new(FaultKind::Engine, "the rule engine failed on this request")),
-                    OnFault::Allow => Ok(None),
-                }
-            }
+        *(if self.outcome.backend_status.is_some() { of_response } else { of_request }) += spent;
+    }
+
+    pub(super) fn engine_panicked<T>(&mut self) -> Result<Option<T>, Fault> {
+        self.engine_failed(Fault::new(FaultKind::Engine, "the rule engine failed on this request"))
+    }
+
+    /// The engine is not asked again; whether the request goes on uninspected is the policy's business.
+    pub(super) fn engine_failed<T>(&mut self, fault: Fault) -> Result<Option<T>, Fault> {
+        if let Some(inspection) = &mut self.inspection {
+            inspection.is_failed = true;
+            inspection.errand = None;
+        }
+        match self.policy().map_or(OnFault::Deny, |policy| policy.on_fault) {
+            OnFault::Deny => Err(fault),
+            OnFault::Allow => Ok(None),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The path of a request, in order of flow: `accept connection request inspect identify forward relay upgrade reply
-//! record`, with `fault` for what goes wrong, and `http2`, `lanes` and `stream` for clients that speak HTTP/2.
+//! record`, with `fault` for what goes wrong, `aside` for what takes long, and `http2`, `lanes` and `stream` for clients that speak HTTP/2.
 //!
 //! `runtime` starts one [`serve`] per listener and worker. One task drives a connection, both sides of it: a request
 //! costs no task of its own and no channel.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod accept;
+mod aside;
 mod backend;
 mod channel;
 mod connection;
@@ -28,6 +29,7 @@ mod upgrade;
 mod wire;
 
 pub use accept::serve;
+pub use aside::Aside;
 pub use drain::Drain;
 pub use snapshot::{Shared, Snapshot, Worker};
 

@@ -10,9 +10,10 @@ use super::fault::{Fault, FaultKind};
 use super::reply::Reply;
 use super::request::Exchange;
 use crate::config::model::RouteAction;
-use crate::http::Known;
+use crate::http::{FieldsBuilder, Known};
 use crate::runtime::clock;
 use crate::telemetry::{About, AccessRecord, FaultRecord, WafRecord, WafVerdict};
+use crate::waf::Scratch;
 
 impl Exchange {
     /// An answer of the gateway's own is about to go out: phase 5 sees it as the response.
@@ -20,11 +21,11 @@ impl Exchange {
         if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
             return;
         }
-        let mut fields = Vec::with_capacity(8);
-        reply.fields(self, |name, value| fields.push((name.to_vec(), value.to_vec())));
+        let mut fields = FieldsBuilder::default();
+        reply.fields(self, |name, value| fields.push(name, value));
+        let fields = fields.finish();
         let told = self.engine(|transaction, program, _, _| {
-            let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-            transaction.answered(program, reply.status, b"HTTP/1.1", fields);
+            transaction.answered(program, reply.status, b"HTTP/1.1", fields.iter());
         });
         // A failure is noted with the inspection.
         drop(told);
@@ -34,11 +35,16 @@ impl Exchange {
     /// Phase 5 and its messages, once, before the end of the response goes out. The engine is asked even if it failed
     /// before, but a second failure is only noted.
     pub(super) fn conclude(&mut self) {
+        self.run_last_phase(None);
+    }
+
+    fn run_last_phase(&mut self, scratch: Option<&mut Scratch>) {
         if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
             return;
         }
         let elapsed = clock::now().saturating_duration_since(self.started);
-        let summary = self.engine(|transaction, program, scratch, _| transaction.finish(program, scratch, elapsed));
+        let summary =
+            self.engine_with(scratch, |transaction, program, scratch, _| transaction.finish(program, scratch, elapsed));
         let summary = summary.ok().flatten().unwrap_or_default();
         let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
         let Some(inspection) = &mut self.inspection else { return };
@@ -49,10 +55,20 @@ impl Exchange {
 
     /// Ends the request's account.
     pub(super) fn record(&mut self) {
-        if !std::mem::take(&mut self.is_open) {
-            return;
+        if std::mem::take(&mut self.is_open) && !self.leave_aside() {
+            self.close(None);
         }
-        self.conclude();
+    }
+
+    /// As [`Exchange::record`] for whoever has a scratch of his own.
+    pub(super) fn record_with(&mut self, scratch: &mut Scratch) {
+        if std::mem::take(&mut self.is_open) {
+            self.close(Some(scratch));
+        }
+    }
+
+    fn close(&mut self, scratch: Option<&mut Scratch>) {
+        self.run_last_phase(scratch);
         let total = clock::now().saturating_duration_since(self.started);
         let policy = self.policy();
         let route = self.route();

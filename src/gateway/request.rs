@@ -115,7 +115,7 @@ async fn steps(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answe
     }
     client.accept_body()?;
     let held = exchange.hold_request_body(client).await?;
-    if let Verdict::Deny(interruption) = exchange.finish_request_body()? {
+    if let Verdict::Deny(interruption) = exchange.finish_request_body().await? {
         return Ok(Answer::Denied(interruption));
     }
     let mut backend = match exchange.route_answer()? {
@@ -129,7 +129,7 @@ async fn steps(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answe
         return Ok(Answer::Upgrade(backend));
     }
     let held = exchange.hold_response_body(client, &mut backend).await?;
-    if let Verdict::Deny(interruption) = exchange.finish_response_body()? {
+    if let Verdict::Deny(interruption) = exchange.finish_response_body().await? {
         return Ok(Answer::Denied(interruption));
     }
     Ok(Answer::Relay(backend, held))

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::Aside;
 use crate::config::model::{Configuration, Listener, Policy, PolicyId};
 use crate::route::Router;
 use crate::telemetry::{Recorder, RequestHandles};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub recorder: Recorder,
     /// Persistent collections of the rules (IP, SESSION and so on); they survive reloads.
     pub collections: Arc<dyn CollectionStore>,
+    /// Where long bodies are inspected.
+    pub aside: Aside,
 }
 
 /// One per worker thread (or one for a work-stealing runtime).

@@ -20,7 +20,7 @@ use crate::config::model::Logs;
 use crate::config::{Loaded, RuleCache, diff, needs_restart};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dns::BlockListCache;
-use crate::gateway::{Drain, Shared, Snapshot};
+use crate::gateway::{Aside, Drain, Shared, Snapshot};
 use crate::telemetry::{Metrics, Recorder, RecorderError, log};
 use crate::tls::ticket::Tickets;
 use crate::waf::CollectionStore;
@@ -161,7 +161,8 @@ impl Gateway {
         let asker = Asker::start();
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
-        let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder, collections });
+        let aside = Aside::new(settings.workers, &collections);
+        let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder, collections, aside });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
         let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, asker, logs };
         gateway.take_sockets(&plan, sockets);

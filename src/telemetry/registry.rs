@@ -220,6 +220,10 @@ pub struct Metrics {
     rule_matches: Mutex<BTreeMap<(u32, &'static str), u64>>,
     faults: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     panics: Counter,
+    /// Bodies that are inspected beside the workers now.
+    pub running_aside: Gauge,
+    /// Bodies that were, those under way included.
+    pub begun_aside: Counter,
     collections: OnceLock<Arc<dyn CollectionStore>>,
     block_list: OnceLock<Arc<dyn BlockList>>,
     reload_successes: Counter,
@@ -260,6 +264,8 @@ impl Metrics {
             rule_matches: Mutex::default(),
             faults: Mutex::default(),
             panics: Counter::default(),
+            running_aside: Gauge::default(),
+            begun_aside: Counter::default(),
             collections: OnceLock::new(),
             block_list: OnceLock::new(),
             reload_successes: Counter::default(),
@@ -428,6 +434,10 @@ impl Metrics {
         self.render_listeners(&mut text);
         self.render_pools(&mut text);
         self.render_waf(&mut text);
+        text.family("portcullis_waf_aside_running", "gauge", "Long bodies that are inspected beside the workers now.");
+        text.sample("portcullis_waf_aside_running", &[], self.running_aside.value());
+        text.family("portcullis_waf_aside_total", "counter", "Long bodies inspected beside the workers.");
+        text.sample("portcullis_waf_aside_total", &[], self.begun_aside.value());
         text.family("portcullis_faults_total", "counter", "Requests that something went wrong with, by kind.");
         for ((kind, side), count) in lock(&self.faults).iter() {
             text.sample("portcullis_faults_total", &[("kind", kind), ("side", side)], *count);

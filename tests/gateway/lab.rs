@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use portcullis::config::model::*;
 use portcullis::diagnostics::Source;
-use portcullis::gateway::{Drain, Shared, Snapshot, Worker, serve};
+use portcullis::gateway::{Aside, Drain, Shared, Snapshot, Worker, serve};
 use portcullis::route::Router;
 use portcullis::seclang::source::MemoryLoader;
 use portcullis::telemetry::{Metrics, Recorder};
 use portcullis::upstream::Upstreams;
-use portcullis::waf::{EngineOptions, Program};
+use portcullis::waf::{CollectionStore, EngineOptions, MemoryStore, Program};
 
 /// Longest any test waits for bytes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -162,10 +162,12 @@ pub(crate) fn gate(backends: &[SocketAddr], change: impl FnOnce(&mut Configurati
         configuration: configuration.clone(),
     };
     let recorder = Recorder::start(&configuration.logs, metrics).unwrap();
+    let collections: Arc<dyn CollectionStore> = Arc::new(MemoryStore::new());
     let shared = Arc::new(Shared {
         snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
         recorder,
-        collections: Arc::new(portcullis::waf::MemoryStore::new()),
+        aside: Aside::new(1, &collections),
+        collections,
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
