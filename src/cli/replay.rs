@@ -116,15 +116,14 @@ fn matched(exchange: &Exchange) -> Vec<u32> {
 
 fn describe(name: &str, exchange: &Exchange, rules: &[u32], elapsed: std::time::Duration) -> String {
     let summary = exchange.summary.as_ref();
-    let is_interrupted = summary.is_some_and(|summary| summary.interruption.is_some());
     let status = match exchange.answer {
         Answer::Status(status) => Some(status),
         Answer::None(_) | Answer::Unknown(_) => None,
     };
     let verdict = match (summary, status) {
         (None, _) => "refused",
-        (Some(_), Some(200)) if is_interrupted => "would_block",
-        (Some(_), _) if is_interrupted => "block",
+        (Some(summary), _) if summary.is_interrupted => "block",
+        (Some(summary), _) if summary.interruption.is_some() => "would_block",
         (Some(_), Some(413)) => "refused",
         _ => "allow",
     };

@@ -80,6 +80,8 @@ pub struct Summary {
     pub notices: Vec<Vec<u8>>,
     /// The interruption, or in detection the first one that would have been.
     pub interruption: Option<Interruption>,
+    /// Did that really end the transaction?
+    pub is_interrupted: bool,
     /// `tx.blocking_inbound_anomaly_score` or its like, when the rules keep one.
     pub inbound_score: Option<i64>,
     /// `tx.blocking_outbound_anomaly_score`.
@@ -369,6 +371,7 @@ impl Transaction {
             matches: std::mem::take(&mut self.matches),
             notices: self.notices(program),
             interruption: self.interruption.take(),
+            is_interrupted: self.is_interrupted,
             inbound_score: self.score(program, INBOUND_SCORES),
             outbound_score: self.score(program, OUTBOUND_SCORES),
             audit,
