@@ -10,7 +10,10 @@
 
 mod condition;
 mod pattern;
+mod survey;
 mod texts;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,7 @@ use super::program::OperatorId;
 use super::signature::{self, Signature};
 use condition::Condition;
 use pattern::MOST_SETS;
+use survey::Survey;
 use texts::Texts;
 
 /// Lengths that are told apart.
@@ -80,7 +84,7 @@ impl Needs {
 /// What a worker remembers between questions.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    folded: Vec<u8>,
+    survey: Survey,
     /// Of the prefilters asked last, by the end of their ids.
     answers: [Answers; PREFILTERS],
 }
@@ -174,9 +178,9 @@ impl Prefilter {
 
     /// Writes what could match `value` to `out`, which has [`Prefilter::words`] words; gives the value's signature.
     pub(crate) fn ask(&self, memory: &mut Memory, value: &[u8], out: &mut [u64]) -> Signature {
-        let bytes = signature::of_value(value);
         let length = value.len().min(LENGTHS - 1) as u8;
-        let Memory { folded, answers } = memory;
+        let Memory { survey, answers } = memory;
+        let bytes = survey.of(value);
         if let Some(answers) = answers.get_mut(self.id as usize % PREFILTERS) {
             self.ask_textless(answers, bytes, length, out);
         }
@@ -189,9 +193,7 @@ impl Prefilter {
             }
         };
         let mut signature = bytes;
-        folded.clear();
-        folded.extend(value.iter().map(u8::to_ascii_lowercase));
-        self.texts.find(folded, |text| {
+        self.texts.find(survey, |text| {
             if let Some((pair, bits)) = self.asking.get(text as usize) {
                 signature |= pair;
                 pass(bits);

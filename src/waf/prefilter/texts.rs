@@ -1,16 +1,20 @@
-//! Many texts looked for at once in a short value.
+//! Many texts looked for at once.
 //!
-//! Each text is found by its rarest two or four bytes, whose place in the text is known. At each byte of the value two
-//! bits in small tables (together they fit the first cache) say whether some text has these bytes there; only then are
-//! the texts compared. An automaton of all texts would take one dependent step per byte through megabytes of states.
+//! Each text is found by its rarest two or four bytes, whose place in the text is known. Bits in small tables say whether some text has these bytes there; only then are the texts compared. An automaton
+//! of all texts would take one dependent step per byte through megabytes of states.
+//!
+//! Four bytes are looked up at every other place only: a text that is found by four bytes stands in the table with those
+//! of an even and those of an odd place. Two bytes are looked up together with what may stand behind them.
 //!
 //! Texts and values have their ASCII letters in lower case.
+
+use super::survey::{BLOCK, Survey};
 
 /// Texts of one byte are found by the signature instead.
 const SHORTEST: usize = 2;
 
-/// Words of the table of pairs: one bit for each.
-const PAIR_WORDS: usize = 1 << 10;
+/// Texts of so many bytes are found by four of them, shorter ones by two.
+const LONG: usize = 5;
 
 /// Bits of the hash of four bytes.
 const QUAD_BITS: u32 = 17;
@@ -21,17 +25,28 @@ const QUAD_WORDS: usize = 1 << (QUAD_BITS - 6);
 /// Spreads four bytes over the upper bits.
 const SPREAD: u32 = 0x9e37_79b1;
 
+/// Kinds of bytes that pairs are found by: every byte that is in one should have a kind of its own.
+const KINDS: usize = 64;
+
+/// Pairs of kinds.
+const PAIRS: usize = KINDS * KINDS;
+
 /// The texts and where to find them.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    pairs: Vec<u64>,
     quads: Vec<u64>,
-    /// Ranges of `anchored` by the four bytes that they are found by; a power of two, open addressing.
+    /// By the four bytes that texts are found by; a power of two, open addressing.
     buckets: Vec<Bucket>,
-    /// By the two bytes that they are found by: a place in `pair_buckets`.
+    /// Kind of each byte.
+    kinds: Vec<u8>,
+    /// By the kinds of two bytes that texts are found by: the kinds of bytes that may stand behind them, a bit each.
+    triples: Vec<u64>,
+    /// By the same: a place in `pair_buckets`, plus one.
     pair_places: Vec<u16>,
     pair_buckets: Vec<Bucket>,
     anchored: Vec<Anchored>,
+    /// How many texts there are.
+    count: usize,
     /// Bytes of all texts.
     bytes: Vec<u8>,
 }
@@ -42,6 +57,9 @@ struct Bucket {
     key: u32,
     start: u32,
     end: u32,
+    /// What may stand before and behind these bytes, a bit for each remainder of 64.
+    before: u64,
+    behind: u64,
 }
 
 /// A text, found by the bytes from `offset` on.
@@ -51,53 +69,93 @@ struct Anchored {
     len: u16,
     start: u32,
     text: u32,
+    first: u8,
+    last: u8,
+}
+
+/// A text and the bytes that it is found by.
+#[derive(Debug)]
+struct Found<'t> {
+    key: Vec<u8>,
+    text: &'t [u8],
+    anchored: Anchored,
+}
+
+impl Bucket {
+    /// Of texts with the same key, which are `start..end` of all.
+    fn of(group: &[Found<'_>], start: usize) -> Self {
+        let mut bucket = Self { start: start as u32, end: (start + group.len()) as u32, ..Self::default() };
+        for Found { key, text, anchored } in group {
+            bucket.key = key.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
+            let at = usize::from(anchored.offset);
+            // One of both is enough to tell most of them.
+            match (text.get(at + key.len()), at.checked_sub(1).and_then(|at| text.get(at))) {
+                (Some(byte), _) => bucket.behind |= 1 << (byte & 63),
+                (None, Some(byte)) => bucket.before |= 1 << (byte & 63),
+                (None, None) => bucket.behind = u64::MAX,
+            }
+        }
+        bucket
+    }
+
+    /// May one of its texts stand where there are these bytes before and behind those that it is found by?
+    #[inline]
+    const fn may_be(&self, before: u8, behind: u8) -> bool {
+        (self.before >> (before & 63) | self.behind >> (behind & 63)) & 1 != 0
+    }
 }
 
 impl Texts {
     /// Of texts with two bytes or more; their numbers are their places. `commonness` of a byte is how often it may be
     /// met.
     pub(super) fn new(texts: &[&[u8]], commonness: impl Fn(u8) -> f64) -> Self {
-        let mut found: Vec<(u8, u32, Anchored)> = Vec::new();
-        let mut all = Self { pairs: vec![0; PAIR_WORDS], quads: vec![0; QUAD_WORDS], ..Self::default() };
+        let mut found: Vec<Found<'_>> = Vec::new();
+        let mut all = Self { quads: vec![0; QUAD_WORDS], count: texts.len(), ..Self::default() };
         for (number, text) in (0_u32..).zip(texts) {
-            let width = if text.len() < 4 { 2 } else { 4 };
-            let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
-            let windows = text.windows(width).take(usize::from(u16::MAX)).enumerate();
-            let rarest = windows.min_by(|(_, one), (_, other)| rarity(one).total_cmp(&rarity(other)));
-            let Some((offset, window)) = rarest.filter(|_| text.len() >= SHORTEST) else { continue };
-            let key = window.iter().rev().fold(0_u32, |key, byte| key << 8 | u32::from(*byte));
-            let table = if width == 2 { &mut all.pairs } else { &mut all.quads };
-            let place = if width == 2 { key } else { quad_hash(key) };
-            if let Some(word) = table.get_mut((place >> 6) as usize) {
-                *word |= 1 << (place & 63);
+            if text.len() < SHORTEST {
+                continue;
             }
+            let is_long = text.len() >= LONG;
+            let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
+            // One byte more than four, for both the even and the odd place.
+            let both = |window: &[u8]| match window {
+                [_, most @ ..] if is_long => rarity(most) + window.split_last().map_or(0.0, |(_, most)| rarity(most)),
+                window => rarity(window),
+            };
+            let windows =
+                text.windows(if is_long { 5 } else { text.len().min(3) }).take(usize::from(u16::MAX)).enumerate();
+            let rarest = windows.min_by(|(_, one), (_, other)| both(one).total_cmp(&both(other)));
+            let Some((offset, window)) = rarest else { continue };
             let start = all.bytes.len() as u32;
             all.bytes.extend_from_slice(text);
-            let anchored = Anchored { offset: offset as u16, len: text.len() as u16, start, text: number };
-            found.push((width as u8, key, anchored));
+            for (offset, window) in
+                (offset..).zip(window.windows(if is_long { 4 } else { 2 })).take(if is_long { 2 } else { 1 })
+            {
+                let (offset, len) = (offset as u16, text.len() as u16);
+                let (first, last) =
+                    (text.first().copied().unwrap_or_default(), text.last().copied().unwrap_or_default());
+                let anchored = Anchored { offset, len, start, text: number, first, last };
+                found.push(Found { key: window.to_vec(), text, anchored });
+            }
         }
-        found.sort_by_key(|(width, key, _)| (*width, *key));
+        found.sort_by(|one, other| (one.key.len(), &one.key).cmp(&(other.key.len(), &other.key)));
         all.fill(&found);
         all
     }
 
-    fn fill(&mut self, found: &[(u8, u32, Anchored)]) {
+    fn fill(&mut self, found: &[Found<'_>]) {
         self.buckets = vec![Bucket::default(); (found.len() * 4).next_power_of_two().max(16)];
-        self.pair_places = vec![0; 1 << 16];
-        for group in found.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-            let Some((width, key, _)) = group.first().copied() else { continue };
-            let start = self.anchored.len() as u32;
-            self.anchored.extend(group.iter().map(|(_, _, anchored)| *anchored));
-            let bucket = Bucket { key, start, end: self.anchored.len() as u32 };
-            if width == 2 {
-                if let Some(place) = self.pair_places.get_mut(key as usize) {
-                    *place = self.pair_buckets.len() as u16;
-                    self.pair_buckets.push(bucket);
-                }
-                continue;
+        let (pairs, quads) = found.split_at(found.partition_point(|found| found.key.len() == 2));
+        self.fill_pairs(pairs);
+        let mask = self.buckets.len() - 1;
+        for group in quads.chunk_by(|one, other| one.key == other.key) {
+            let bucket = Bucket::of(group, self.anchored.len());
+            self.anchored.extend(group.iter().map(|found| found.anchored));
+            let bit = quad_hash(bucket.key);
+            if let Some(word) = self.quads.get_mut((bit >> 6) as usize) {
+                *word |= 1 << (bit & 63);
             }
-            let mask = self.buckets.len() - 1;
-            let mut place = bucket_place(key) & mask;
+            let mut place = bucket_place(bucket.key) & mask;
             while let Some(slot) = self.buckets.get_mut(place) {
                 if slot.start == slot.end {
                     *slot = bucket;
@@ -108,75 +166,188 @@ impl Texts {
         }
     }
 
-    /// The texts that are found by these two bytes.
-    fn of_pair(&self, pair: u32) -> &[Anchored] {
-        let place = self.pair_places.get(pair as usize).copied().unwrap_or_default();
-        let Some(bucket) = self.pair_buckets.get(usize::from(place)) else { return &[] };
-        self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default()
+    fn fill_pairs(&mut self, found: &[Found<'_>]) {
+        self.kinds = vec![0; 1 << 8];
+        self.triples = vec![0; PAIRS];
+        self.pair_places = vec![0; PAIRS];
+        let behind = |found: &Found<'_>| found.text.get(usize::from(found.anchored.offset) + 2).copied();
+        let mut used: Vec<u8> = found.iter().flat_map(|found| found.key.iter().copied().chain(behind(found))).collect();
+        used.sort_unstable();
+        used.dedup();
+        // 0 is for all others; beyond the last kind several bytes share one, and texts are compared in vain.
+        for (number, byte) in used.iter().enumerate() {
+            if let Some(kind) = self.kinds.get_mut(usize::from(*byte)) {
+                *kind = (1 + number % (KINDS - 1)) as u8;
+            }
+        }
+        let mut found: Vec<(usize, &Found<'_>)> =
+            found.iter().filter_map(|found| Some((self.pair_place(found.key.first_chunk()?), found))).collect();
+        found.sort_by_key(|(place, _)| *place);
+        for group in found.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((place, _)) = group.first().copied() else { continue };
+            let members = group.iter().map(|(_, Found { key, text, anchored })| Found {
+                key: key.clone(),
+                text,
+                anchored: *anchored,
+            });
+            let members: Vec<Found<'_>> = members.collect();
+            self.pair_buckets.push(Bucket::of(&members, self.anchored.len()));
+            self.anchored.extend(members.iter().map(|found| found.anchored));
+            if let Some(slot) = self.pair_places.get_mut(place) {
+                *slot = self.pair_buckets.len() as u16;
+            }
+            for member in &members {
+                let kinds = behind(member).map_or(u64::MAX, |byte| 1 << self.kind(byte));
+                if let Some(all) = self.triples.get_mut(place) {
+                    *all |= kinds;
+                }
+            }
+        }
+    }
+
+    fn kind(&self, byte: u8) -> u8 {
+        self.kinds.get(usize::from(byte)).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    fn pair_place(&self, pair: &[u8; 2]) -> usize {
+        let [first, second] = pair.map(|byte| self.kind(byte));
+        usize::from(first) * KINDS + usize::from(second)
     }
 
     /// The texts that are found by these four bytes.
-    fn of_quad(&self, quad: u32) -> &[Anchored] {
+    #[inline]
+    fn of_quad(&self, quad: u32) -> Option<&Bucket> {
         let mask = self.buckets.len() - 1;
         let mut place = bucket_place(quad) & mask;
         loop {
-            match self.buckets.get(place) {
-                Some(bucket) if bucket.start != bucket.end => {
-                    if bucket.key == quad {
-                        return self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default();
-                    }
-                    place = (place + 1) & mask;
-                }
-                _ => return &[],
+            let bucket = self.buckets.get(place).filter(|bucket| bucket.start != bucket.end)?;
+            if bucket.key == quad {
+                return Some(bucket);
             }
+            place = (place + 1) & mask;
         }
     }
 
-    /// Calls `found` with the number of each text that occurs in `value`, perhaps more than once.
+    /// Calls `found` with the number of each text that occurs in the value surveyed.
     #[inline]
-    pub(super) fn find(&self, value: &[u8], mut found: impl FnMut(u32)) {
-        let (Some(pairs), Some(quads)) =
-            (self.pairs.first_chunk::<PAIR_WORDS>(), self.quads.first_chunk::<QUAD_WORDS>())
+    pub(super) fn find(&self, survey: &mut Survey, mut found: impl FnMut(u32)) {
+        let (Some(quads), Some(triples), Some(kinds)) =
+            (self.quads.first_chunk::<QUAD_WORDS>(), self.triples.first_chunk::<PAIRS>(), self.kinds.first_chunk())
         else {
             return;
         };
-        let mut window = 0_u32;
-        for (end, byte) in value.iter().enumerate() {
-            window = window >> 8 | u32::from(*byte) << 24;
-            let pair = window >> 16;
-            let quad = quad_hash(window);
-            // Both places are below the length of their tables, which the compiler sees.
-            let pair_word = pairs.get((pair >> 6) as usize & (PAIR_WORDS - 1)).copied().unwrap_or_default();
-            let quad_word = quads.get((quad >> 6) as usize & (QUAD_WORDS - 1)).copied().unwrap_or_default();
-            let is_pair = pair_word >> (pair & 63) & 1;
-            let is_quad = quad_word >> (quad & 63) & 1;
-            if is_pair | is_quad != 0 {
-                if is_pair != 0 {
-                    self.compare(value, end + 1, self.of_pair(pair), 2, &mut found);
-                }
-                if is_quad != 0 {
-                    self.compare(value, end + 1, self.of_quad(window), 4, &mut found);
+        let Survey { folded, len, found: known } = survey;
+        let value = folded.get(..*len).unwrap_or_default();
+        known.clear();
+        known.resize(self.count.div_ceil(64), 0);
+        // Kinds of the two bytes before.
+        let mut pair = value.first().map_or(0, |byte| usize::from(self.kind(*byte)));
+        let mut start = 0;
+        while start < *len {
+            let Some(block) = folded.get(start..).and_then(|rest| rest.first_chunk()) else { break };
+            let filled = (*len - start).min(BLOCK);
+            let mut hits = quad_hits(quads, block, filled);
+            while hits != 0 {
+                let at = start + hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                let Some(quad) = folded.get(at..).and_then(|rest| rest.first_chunk()) else { break };
+                if let Some(bucket) = self.of_quad(u32::from_le_bytes(*quad))
+                    && bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 4))
+                {
+                    self.compare(value, at, bucket, known, &mut found);
                 }
             }
+            let mut hits = pair_hits(triples, kinds, block, filled, &mut pair);
+            while hits != 0 {
+                let at = start + hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                let Some(pair) = folded.get(at..).and_then(|rest| rest.first_chunk()) else { break };
+                let number = self.pair_places.get(self.pair_place(pair)).copied().unwrap_or_default();
+                let Some(number) = usize::from(number).checked_sub(1) else { continue };
+                let Some(bucket) = self.pair_buckets.get(number) else { continue };
+                if bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 2)) {
+                    self.compare(value, at, bucket, known, &mut found);
+                }
+            }
+            start += BLOCK;
         }
     }
 
-    /// Compares texts that have the `width` bytes up to `end` where the value has them.
+    /// Compares texts that have the bytes from `at` on where the value has them, but for those that are known already.
     #[inline]
-    fn compare(&self, value: &[u8], end: usize, texts: &[Anchored], width: usize, found: &mut impl FnMut(u32)) {
-        let Some(at) = end.checked_sub(width) else { return };
-        for text in texts {
-            let Some(start) = at.checked_sub(usize::from(text.offset)) else { continue };
-            let len = usize::from(text.len);
-            let Some(there) = value.get(start..start + len) else { continue };
+    fn compare(&self, value: &[u8], at: usize, bucket: &Bucket, known: &mut [u64], found: &mut impl FnMut(u32)) {
+        for text in self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default() {
+            let (start, len) = (at.wrapping_sub(usize::from(text.offset)), usize::from(text.len));
+            // Most texts differ there, and taking slices to compare them costs more.
+            if byte_at(value, start) != text.first || byte_at(value, start.wrapping_add(len - 1)) != text.last {
+                continue;
+            }
+            let Some(word) =
+                known.get_mut((text.text / 64) as usize).filter(|word| **word >> (text.text % 64) & 1 == 0)
+            else {
+                continue;
+            };
+            let Some(there) = value.get(start..start.wrapping_add(len)) else { continue };
             let wanted = self.bytes.get(text.start as usize..text.start as usize + len).unwrap_or_default();
-            // Not `==`: most texts differ in the first byte that is not among those they were found by, and the call
-            // that compares slices costs more than that.
-            if len == width || there.iter().zip(wanted).all(|(one, other)| one == other) {
+            if there.iter().zip(wanted).all(|(one, other)| one == other) {
+                *word |= 1 << (text.text % 64);
                 found(text.text);
             }
         }
     }
+}
+
+#[inline]
+fn byte_at(bytes: &[u8], place: usize) -> u8 {
+    bytes.get(place).copied().unwrap_or_default()
+}
+
+/// At which even places of the first `filled` bytes of a block some text may have its four bytes.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the compiler sees that the place is within the table")]
+fn quad_hits(quads: &[u64; QUAD_WORDS], block: &[u8; BLOCK + 4], filled: usize) -> u32 {
+    let is_hit = |window: u64| {
+        let quad = quad_hash(window as u32);
+        (quads[(quad >> 6) as usize % QUAD_WORDS] >> (quad & 63)) as u32 & 1
+    };
+    let mut hits = 0;
+    let mut place = 0;
+    while place + 3 < filled {
+        let Some((here, next)) = block.get(place..).and_then(|rest| Some((rest.first_chunk()?, rest.get(8..10)?)))
+        else {
+            break;
+        };
+        let here = u64::from_le_bytes(*here);
+        let last = here >> 48 | next.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)) << 16;
+        let found = is_hit(here) | is_hit(here >> 16) << 2 | is_hit(here >> 32) << 4 | is_hit(last) << 6;
+        hits |= found << place;
+        place += 8;
+    }
+    hits
+}
+
+/// At which of the first `filled` places of a block some text may have its two bytes. `pair` is the kind of the byte
+/// there, and becomes that of the one behind.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the compiler sees that the places are within the tables")]
+fn pair_hits(
+    triples: &[u64; PAIRS],
+    kinds: &[u8; 256],
+    block: &[u8; BLOCK + 4],
+    filled: usize,
+    kind: &mut usize,
+) -> u32 {
+    let mut hits = 0;
+    let mut pair = *kind << 6 | usize::from(kinds[usize::from(block[1])]);
+    for byte in block.iter().skip(2).take(filled) {
+        let next = usize::from(kinds[usize::from(*byte)]);
+        hits = hits >> 1 | ((triples[pair % PAIRS] >> (next & 63)) as u32) << 31;
+        pair = (pair << 6 | next) % PAIRS;
+    }
+    *kind = pair >> 6;
+    // The last one is at the upper end.
+    hits.checked_shr((BLOCK - filled) as u32).unwrap_or_default()
 }
 
 #[inline]
@@ -201,7 +372,9 @@ mod tests {
             [b"", b"a", b"ab", b"xabx", b"xxabc", b"a selection", b"a", b"\0a..", b"unio unionunion"];
         for value in values {
             let mut found: Vec<u32> = Vec::new();
-            all.find(value, |text| found.push(text));
+            let mut survey = Survey::default();
+            survey.of(value);
+            all.find(&mut survey, |text| found.push(text));
             found.sort_unstable();
             found.dedup();
             let expected: Vec<u32> = (0_u32..)

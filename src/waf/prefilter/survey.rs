@@ -1,0 +1,78 @@
+//! The first look at a value, for many bytes at once: its lower-case form and its signature.
+
+use crate::waf::signature::{self, Signature};
+
+/// Bytes that are looked at together.
+pub(super) const BLOCK: usize = 32;
+
+/// Bytes behind the end of a value that may be read: they are zero.
+const MARGIN: usize = BLOCK + 8;
+
+/// What the first look at a value found.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// The value in lower case, and zeros behind it.
+    pub(super) folded: Vec<u8>,
+    /// Length of the value.
+    pub(super) len: usize,
+    /// Texts that were found in it, a bit each.
+    pub(super) found: Vec<u64>,
+}
+
+impl Survey {
+    /// Looks at a value; gives its signature.
+    #[inline]
+    pub(super) fn of(&mut self, value: &[u8]) -> Signature {
+        let Self { folded, len, .. } = self;
+        *len = value.len();
+        folded.clear();
+        folded.extend_from_slice(value);
+        folded.resize(value.len().next_multiple_of(BLOCK) + MARGIN, 0);
+        #[cfg(target_arch = "x86_64")]
+        if super::wide::is_there() {
+            return super::wide::survey(folded, *len);
+        }
+        plainly(folded, *len)
+    }
+}
+
+/// Makes `folded`, a value of `len` bytes and zeros behind it, lower case; gives the value's
+/// signature.
+fn plainly(folded: &mut [u8], len: usize) -> Signature {
+    let signature = signature::of_value(folded.get(..len).unwrap_or_default());
+    folded.make_ascii_lowercase();
+    signature
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of all lengths around the borders of blocks, with few and with many different bytes.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn both_ways_find_the_same() {
+        if !crate::waf::prefilter::wide::is_there() {
+            eprintln!("SKIPPED: this processor has no AVX2");
+            return;
+        }
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut draw = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize
+        };
+        for round in 0..4000 {
+            let spread = [2, 26, 100, 256][round % 4];
+            let first = draw() % 256;
+            let value: Vec<u8> = (0..round % 131).map(|_| (first + draw() % spread) as u8).collect();
+            let mut folded = value.clone();
+            folded.resize(value.len().next_multiple_of(BLOCK) + MARGIN, 0);
+            let mut wide = folded.clone();
+            let signature = plainly(&mut folded, value.len());
+            let other = crate::waf::prefilter::wide::survey(&mut wide, value.len());
+            assert_eq!((signature, folded), (other, wide), "{}", value.escape_ascii());
+        }
+    }
+}
