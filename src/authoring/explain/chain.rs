@@ -25,7 +25,6 @@ pub(super) struct Link<'r> {
     /// `None`: `SecAction`.
     pub(super) rule: Option<&'r Rule>,
     pub(super) actions: &'r [Action],
-    pub(super) is_starter: bool,
 }
 
 /// All of a rule set, in order.
@@ -45,7 +44,7 @@ pub(super) fn chains(ruleset: &Ruleset) -> Vec<Chain<'_>> {
             }
             _ => continue,
         };
-        let link = Link { location: &directive.location, rule, actions, is_starter: !is_open };
+        let link = Link { location: &directive.location, rule, actions };
         let has_link = link.last("chain").is_some();
         match chains.last_mut().filter(|_| is_open) {
             Some(chain) => chain.links.push(link),

@@ -138,10 +138,8 @@ fn lossy(text: &[u8]) -> String {
 
 fn condition(link: &Link<'_>, chain: &Chain<'_>) -> Condition {
     let rule = link.rule;
-    // Further links of a chain inherit nothing.
-    let inherited = if link.is_starter { chain.defaults } else { &[] };
     let mut transformations: Vec<Piece> = Vec::new();
-    for action in inherited.iter().chain(link.actions).filter(|action| action.name == "t") {
+    for action in chain.defaults.iter().chain(link.actions).filter(|action| action.name == "t") {
         let name = action.argument.as_deref().unwrap_or_default();
         if name.eq_ignore_ascii_case(b"none") {
             transformations.clear();

@@ -11,7 +11,7 @@ SecRule TX:DETECTION_PARANOIA_LEVEL "@lt 2" "id:12,phase:2,pass,nolog,skipAfter:
 SecRule TX:DETECTION_PARANOIA_LEVEL "@lt 2" "id:13,phase:1,pass,nolog,skipAfter:END"
 SecRule &ARGS:a|ARGS|!ARGS:/^x/ "!@rx ^[a-z]+$" \
     "id:100,block,t:none,t:urlDecodeUni,msg:'Odd value',severity:CRITICAL,tag:'attack-odd',tag:'paranoia-level/2',capture,chain"
-    SecRule REQUEST_METHOD "@streq POST" "t:none,setvar:tx.score=+5"
+    SecRule REQUEST_METHOD "@streq POST" "setvar:tx.score=+5"
 SecRule ARGS "@rx b" "id:101,phase:2,deny,status:405,msg:'Other'"
 SecMarker END
 SecRuleRemoveById 50-60 "99-100"
@@ -40,6 +40,7 @@ fn a_chain_with_everything_that_acts_on_it() {
     assert_eq!(texts(&first.transformations), ["urlDecodeUni"]);
     assert!(first.is_negated && first.operator.as_ref().is_some_and(|operator| operator.text == "!@rx ^[a-z]+$"));
     assert_eq!(texts(&first.actions), ["capture"]);
+    assert_eq!(texts(&second.transformations), ["lowercase"], "links inherit too");
     assert_eq!(texts(&second.actions), ["setvar:'tx.score=+5'"]);
     assert_eq!(found.effect.action, "pass");
     assert_eq!(found.effect.default.as_ref().map(|place| place.line), Some(1));
