@@ -108,23 +108,24 @@ pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
 /// ones: some that wait for their backends at a time is usual. 2 MB together at most.
 pub const WAF_SPARE_TRANSACTIONS: usize = 32;
 
-/// Longest value that a worker knows from request to request.
-pub const WAF_KEPT_VALUE_BYTES: usize = 256;
+/// Longest value that a worker knows from request to request. Fuzz targets have less room here and in the four that
+/// follow, so that they see what happens when there is none.
+pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 
 /// Values that a worker knows from request to request.
-pub const WAF_KEPT_VALUES: usize = 2048;
+pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 256 } else { 2048 };
 
 /// Of those, what one transaction may add: a long list of parameters shall not push out what is often seen.
 pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / 8;
 
 /// Bytes of the values that a worker knows from request to request.
-pub const WAF_KEPT_BYTES: usize = 192 * 1024;
+pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 2048 } else { 192 * 1024 };
 
 /// Values, transformed ones included, that are remembered in one phase; the rest is evaluated plainly.
-pub const WAF_PHASE_VALUES: usize = 256 * 1024;
+pub const WAF_PHASE_VALUES: usize = if cfg!(fuzzing) { 96 } else { 256 * 1024 };
 
 /// Bytes of transformed values that are remembered in one phase; the rest is evaluated plainly.
-pub const WAF_PHASE_BYTES: usize = 8 * 1024 * 1024;
+pub const WAF_PHASE_BYTES: usize = if cfg!(fuzzing) { 2048 } else { 8 * 1024 * 1024 };
 
 /// Most variables with names made at run time, in TX and in each persistent collection. No key.
 pub const WAF_TX_VARIABLES: usize = 10_000;
