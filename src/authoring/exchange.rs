@@ -106,6 +106,7 @@ impl Target for Engine<'_> {
         match read(request) {
             Ok((head, body)) => self.inspect(&head, &body),
             Err(answer) => {
+                self.sent += 1;
                 let response = match &answer {
                     Answer::Status(status) => refusal(*status),
                     Answer::None(_) | Answer::Unknown(_) => Vec::new(),
