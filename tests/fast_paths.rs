@@ -1,7 +1,7 @@
 //! Fast paths change no outcome: recorded traffic and the Core Rule Set's own payloads with every switch of
 //! `EngineOptions` on and off, compared to the last byte of the log lines.
 //!
-//! Slow without optimisation, so not part of an ordinary `cargo test`. `.ci/run agreement` has it with every sixteenth
+//! Slow without optimisation, so not part of an ordinary `cargo test`. `.ci/run agreement` has it with every fourth
 //! recorded request; `FAST_PATHS=full` takes all of them, which needs a quarter of an hour:
 //! `FAST_PATHS=full cargo test --no-default-features --profile quick --test fast_paths -- --ignored --nocapture`.
 //! (What requests cost is for `portcullis bench`; rules of all kinds are for `tests/random_rules.rs`.)
@@ -27,11 +27,11 @@ fn is_full() -> bool {
     std::env::var_os("FAST_PATHS").is_some_and(|wanted| wanted == "full")
 }
 
-/// The recorded requests, or every sixteenth.
+/// The recorded requests, or every fourth.
 fn traffic(shared: &Path) -> Vec<Vec<u8>> {
     let archive = std::fs::read(shared.join("traffic/requests.tar.gz")).unwrap();
     let captures = capture::archive(&archive).unwrap();
-    captures.iter().step_by(if is_full() { 1 } else { 16 }).map(|(_, request)| wire::alone(request)).collect()
+    captures.iter().step_by(if is_full() { 1 } else { 4 }).map(|(_, request)| wire::alone(request)).collect()
 }
 
 /// The requests of the rule set's regression files.

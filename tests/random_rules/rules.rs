@@ -287,7 +287,7 @@ impl Maker<'_, '_> {
         let mut actions = Vec::new();
         let (targets, operator) = if self.supply.one_in(12) { (Vec::new(), String::new()) } else { self.test() };
         transformations(self.supply, &mut actions);
-        if self.supply.one_in(3) {
+        if self.supply.one_in(2) {
             actions.push("capture".into());
         }
         for _ in 0..self.supply.pick(&[0, 0, 0, 1, 1, 2]) {
@@ -302,7 +302,11 @@ impl Maker<'_, '_> {
         let (mut targets, mut operator) = (targets(self.supply), operator(self.supply));
         if !self.conditions.is_empty() {
             let known = &self.conditions[self.supply.below(self.conditions.len())];
-            match self.supply.below(6) {
+            let flipped = match known.1.strip_prefix('!') {
+                Some(plain) => plain.to_owned(),
+                None => format!("!{}", known.1),
+            };
+            match self.supply.below(8) {
                 0 => targets.clone_from(&known.0),
                 1 => {
                     targets.clone_from(&known.0);
@@ -310,12 +314,9 @@ impl Maker<'_, '_> {
                     targets.push(format!("!{}", part_of(self.supply, of)));
                 }
                 2 => operator.clone_from(&known.1),
-                3 => {
-                    operator = match known.1.strip_prefix('!') {
-                        Some(plain) => plain.to_owned(),
-                        None => format!("!{}", known.1),
-                    };
-                }
+                3 => operator = flipped,
+                4 => (targets, operator) = (known.0.clone(), flipped),
+                5 => (targets, operator) = known.clone(),
                 _ => {}
             }
         }
