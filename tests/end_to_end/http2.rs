@@ -229,3 +229,49 @@ async fn many_streams_at_a_time_and_rest_between_them() {
     wait_for("the idle connection to end", || gateway.metric("portcullis_connections_open", "edge") == 0.0).await;
     gateway.assert_sound();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_phase_5_come_before_those_of_the_next_request() {
+    let lab = Lab::new();
+    let address = backend::hyper(&lab, |request| async move {
+        let size = if request.uri().path() == "/large" { 300_000 } else { 5 };
+        http::Response::new(Fed::whole("x".repeat(size)))
+    })
+    .await;
+    let mut configuration = lab.configuration(&[address]);
+    configuration.policy = "mode: prevention, rules: [talk.conf]".to_owned();
+    lab.write(
+        "talk.conf",
+        "SecRuleEngine On\nSecRule ARGS:n \"@rx .\" \"id:1,phase:1,pass,msg:'1 %{ARGS.n}'\"\n\
+         SecRule ARGS:deny \"@rx .\" \"id:2,phase:2,deny,status:405,nolog\"\n\
+         SecAction \"id:5,phase:5,pass,msg:'5 %{ARGS.n} %{RESPONSE_STATUS}'\"\n",
+    );
+    let logs = "firewall: firewall.log";
+    let text = configuration.text().replace(logs, &format!("{logs}, rule_messages: rules.log"));
+    let mut gateway = Gateway::start(&lab, &text);
+    // Two workers; one request at a time, each on another connection than the one before.
+    let mut clients = [
+        http2(&lab, gateway.address()).await,
+        http2(&lab, gateway.address()).await,
+        http2(&lab, gateway.address()).await,
+    ];
+    let mut wanted = Vec::new();
+    for number in 0..150 {
+        let client = &mut clients[number % 3];
+        let (path, status) = [("/", 200), ("/large", 200), ("/?deny=1", 405), ("/", 200)][number % 4];
+        let target = format!("{path}{}n={number}", if path.contains('?') { '&' } else { '?' });
+        client.ready().await.expect("room for a stream");
+        let (found, _) =
+            collect(client.send_request(request("GET", &target, Fed::whole(""))).await.expect("a head")).await;
+        assert_eq!(found, status);
+        wanted.extend([format!("1 {number}"), format!("5 {number} {status}")]);
+    }
+    let messages = || {
+        let text = std::fs::read_to_string(lab.path("rules.log")).unwrap_or_default();
+        let message = |line: &str| Some(line.split_once("[msg \"")?.1.split_once('"')?.0.to_owned());
+        text.lines().filter_map(message).collect::<Vec<_>>()
+    };
+    wait_for("messages", || messages().len() >= wanted.len()).await;
+    assert_eq!(messages(), wanted);
+    gateway.assert_sound();
+}
