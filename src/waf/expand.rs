@@ -84,6 +84,38 @@ impl Text {
         }
     }
 
+    /// What stands before the first macro.
+    pub(crate) fn literal_prefix(&self) -> &[u8] {
+        match self.segments.first() {
+            Some(Segment::Literal(text)) => text,
+            _ => &[],
+        }
+    }
+
+    /// Is there a macro about such a variable?
+    pub(crate) fn mentions(&self, wanted: impl Fn(Variable) -> bool) -> bool {
+        self.segments.iter().any(|segment| match segment {
+            Segment::Variable(variable, _) | Segment::Pattern(variable, _) => wanted(*variable),
+            Segment::Slot(_) => wanted(Variable::Tx),
+            Segment::XPath(_) => wanted(Variable::Xml),
+            Segment::Literal(_) | Segment::Nothing => false,
+        })
+    }
+
+    /// The expanded text, when it depends on TX alone and `slots` knows what is there.
+    pub(crate) fn evaluate<'a>(&self, slots: impl Fn(TxSlot) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => out.extend_from_slice(text),
+                Segment::Nothing => {}
+                Segment::Slot(slot) => out.extend_from_slice(slots(*slot)?),
+                Segment::Variable(..) | Segment::Pattern(..) | Segment::XPath(..) => return None,
+            }
+        }
+        Some(out)
+    }
+
     /// Appends the expanded text to `out`.
     pub(crate) fn expand(
         &self,

@@ -21,6 +21,7 @@ mod eval;
 mod expand;
 pub mod libinjection;
 mod line;
+mod names;
 mod number;
 mod operate;
 pub mod operator;

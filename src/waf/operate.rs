@@ -1,6 +1,7 @@
 //! Operators at work: macros in their arguments, what they found, what they say about it.
 
 use super::Program;
+use super::collection::Variable;
 use super::expand::Text;
 use super::operator::{CompileContext, Operator, OperatorContext, OperatorError, Outcome, has_macro, required_message};
 use super::program::{RuleIndex, TxNames};
@@ -46,6 +47,16 @@ impl CompiledOperator {
     /// Is the argument another one in every transaction?
     pub(crate) const fn has_macros(&self) -> bool {
         self.text.is_some()
+    }
+
+    /// The argument, when it has macros.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        self.text.as_ref()
+    }
+
+    /// Does the argument have a macro about such a variable?
+    pub(crate) fn mentions(&self, wanted: impl Fn(Variable) -> bool) -> bool {
+        self.text.as_ref().is_some_and(|text| text.mentions(wanted))
     }
 
     /// Does the answer depend on the value alone, now and later?

@@ -14,6 +14,8 @@ pub struct EngineOptions {
     pub prefilter: bool,
     /// Remember what transformations make of values, and what is found out about short ones from request to request.
     pub transformation_cache: bool,
+    /// Find out when the rules are loaded what those do that depend on no request, and leave them out.
+    pub fold_constants: bool,
     /// Look a compiled operator up instead of compiling it again when another rule has the same one.
     pub share_operators: bool,
     /// Write down which rules were visited and what they saw ([`crate::waf::Trace`]); for `explain`, not for traffic.
@@ -43,7 +45,13 @@ pub struct EngineOptions {
 impl EngineOptions {
     /// The plain reference evaluation: every fast path off.
     pub fn reference() -> Self {
-        Self { prefilter: false, transformation_cache: false, share_operators: false, ..Self::default() }
+        Self {
+            prefilter: false,
+            transformation_cache: false,
+            fold_constants: false,
+            share_operators: false,
+            ..Self::default()
+        }
     }
 
     /// Every combination of the switches of fast paths, with its name, for comparisons of the engine with itself: first
@@ -93,6 +101,7 @@ impl Default for EngineOptions {
         Self {
             prefilter: true,
             transformation_cache: true,
+            fold_constants: true,
             share_operators: true,
             trace: false,
             json_names: Naming::default(),

@@ -4,8 +4,6 @@
 //! serves every site and worker. The rules of a phase lie next to each other in rule order, and a chain's links
 //! directly after its starter: "the next rule" is an index plus one, and a paranoia gate is an index to go on at.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use super::body::xml::XPath;
 use super::collection::Variable;
 use super::expand::Text;
 use super::line::Written;
+use super::names::NameIndex;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
 use super::plan::Plan;
@@ -238,35 +237,7 @@ pub(crate) struct TxNames {
     names: Vec<Box<[u8]>>,
     /// As the first setvar spells them.
     spelled: Vec<Option<Box<[u8]>>>,
-    by_name: HashMap<Box<[u8]>, TxSlot, BuildHasherDefault<NameHasher>>,
-}
-
-/// Cheaper than the standard one, which withstands chosen keys: these names come from the rules, and looking others up
-/// adds nothing.
-#[derive(Debug, Default)]
-struct NameHasher(u64);
-
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.write_u64(u64::from_le_bytes(*word));
-        }
-        self.write_u64(rest.iter().fold(rest.len() as u64, |word, byte| (word << 8) | u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        // The table takes its places from the low bits, which a product mixes least.
-        self.0 ^ (self.0 >> 32)
-    }
+    by_name: NameIndex,
 }
 
 impl TxNames {
@@ -296,14 +267,13 @@ impl TxNames {
 
     /// The slot of a name, made if need be.
     pub(crate) fn intern(&mut self, name: &[u8]) -> TxSlot {
-        let lower = name.to_ascii_lowercase();
-        if let Some(slot) = self.by_name.get(lower.as_slice()) {
-            return *slot;
+        if let Some(slot) = self.find(name) {
+            return slot;
         }
         let slot = TxSlot(self.names.len() as u32);
-        self.names.push(lower.clone().into_boxed_slice());
+        self.names.push(name.to_ascii_lowercase().into_boxed_slice());
         self.spelled.push(None);
-        self.by_name.insert(lower.into_boxed_slice(), slot);
+        self.by_name.insert(self.by_name.hash(name), slot.0);
         slot
     }
 
@@ -324,22 +294,10 @@ impl TxNames {
         }
     }
 
-    /// The slot of a lower-case name.
-    pub(crate) fn find(&self, lower: &[u8]) -> Option<TxSlot> {
-        self.by_name.get(lower).copied()
-    }
-
     /// The slot of a name, whatever its case.
-    pub(crate) fn find_any_case(&self, name: &[u8]) -> Option<TxSlot> {
-        let mut buffer = [0; 64];
-        match buffer.get_mut(..name.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(name);
-                lower.make_ascii_lowercase();
-                self.find(lower)
-            }
-            None => self.find(&name.to_ascii_lowercase()),
-        }
+    pub(crate) fn find(&self, name: &[u8]) -> Option<TxSlot> {
+        let is_it = |number| self.name(TxSlot(number)).eq_ignore_ascii_case(name);
+        self.by_name.find(self.by_name.hash(name), is_it).map(TxSlot)
     }
 
     /// The lower-case name of a slot.
@@ -379,6 +337,11 @@ impl RuleSet {
     /// Is it in?
     pub(crate) fn contains(&self, rule: RuleIndex) -> bool {
         self.words.get((rule / 64) as usize).is_some_and(|word| word & (1 << (rule % 64)) != 0)
+    }
+
+    /// Have both a rule in common?
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).any(|(own, theirs)| own & theirs != 0)
     }
 
     /// Adds all of another set.

@@ -137,6 +137,8 @@ pub struct Transaction {
     /// Phase under way, or the last one run.
     pub(crate) phase: u8,
     pub(crate) control: Control,
+    /// Is what [`super::plan::Folding`] says of the program true of this transaction?
+    pub(crate) is_folded: bool,
     pub(crate) removed_rules: RuleSet,
     pub(crate) removed_targets: Vec<super::action::ctl::RemovedTarget>,
     pub(crate) allow: Option<AllowScope>,
@@ -255,6 +257,7 @@ impl Transaction {
             is_arena_full: false,
             phase: 0,
             control: Control::new(program, connection.is_detection_only),
+            is_folded: false,
             removed_rules: RuleSet::default(),
             removed_targets: Vec::new(),
             allow: None,

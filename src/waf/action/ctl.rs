@@ -4,6 +4,7 @@
 //! two bit sets.
 
 use crate::waf::collection::{Value, Variable};
+use crate::waf::plan::Folding;
 use crate::waf::program::{Program, RuleIndex, RuleSetId};
 use crate::waf::regex::Regex;
 use crate::waf::scratch::RegexCaches;
@@ -77,9 +78,15 @@ impl Ctl {
             Self::RemoveRules(set) => {
                 if let Some(set) = program.rule_sets.get(set.0 as usize) {
                     transaction.removed_rules.union(set);
+                    transaction.is_folded &= !program.plan.needs_any(set);
                 }
             }
             Self::RemoveTargets(rules, targets) => {
+                if targets.iter().any(|target| Folding::looks_at(target.variable))
+                    && let Some(set) = program.rule_sets.get(rules.0 as usize)
+                {
+                    transaction.is_folded &= !program.plan.needs_any(set);
+                }
                 transaction.removed_targets.push(RemovedTarget { rules: *rules, targets: Arc::clone(targets) });
             }
             Self::RequestBodyAccess(is_on) => control.request_body_access = *is_on,
@@ -88,7 +95,10 @@ impl Ctl {
             Self::RequestBodyLimit(limit) => control.request_body_limit = *limit,
             Self::ResponseBodyAccess(is_on) => control.response_body_access = *is_on,
             Self::ResponseBodyLimit(limit) => control.response_body_limit = *limit,
-            Self::AuditEngine(engine) => control.audit_engine = *engine,
+            Self::AuditEngine(engine) => {
+                control.audit_engine = *engine;
+                transaction.is_folded &= *engine == AuditEngine::Off || program.plan.allows_audit();
+            }
             Self::AuditLogParts(change) => change.apply(control.audit_parts_mut(program)),
             Self::ParseXmlIntoArgs(value) => control.parse_xml_into_args = *value,
             Self::Nothing => {}

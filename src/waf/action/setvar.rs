@@ -85,8 +85,14 @@ impl SetVariable {
             Change::Remove => transaction.unset_tx(name),
             Change::Add(_) => {
                 let old = transaction.tx_value(name).map_or(0, |span| atoi(span.of(&transaction.arena)));
-                let sum = add(old, value);
-                transaction.set_tx(name, itoa::Buffer::new().format(sum).as_bytes());
+                let mut buffer = itoa::Buffer::new();
+                let sum = buffer.format(add(old, value)).as_bytes();
+                let held = if let TxName::Slot(slot) = name { transaction.tx.held(slot) } else { None };
+                // Scores that are put together from scores of 0 stay what they are.
+                let is_same = held.is_some_and(|(span, name)| name.is_none() && span.of(&transaction.arena) == sum);
+                if !is_same {
+                    transaction.set_tx(name, sum);
+                }
             }
         }
     }
@@ -98,6 +104,11 @@ impl SetVariable {
             Change::Add(_) => transaction.add_persistent(self.collection, name, atoi(value)),
         }
     }
+}
+
+/// What is there after `change` was added to `old`.
+pub(crate) fn sum(old: &[u8], change: &[u8]) -> i64 {
+    add(atoi(old), change)
 }
 
 /// Counters never go below zero.

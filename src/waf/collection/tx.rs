@@ -4,11 +4,11 @@
 //! Values lie in the transaction's arena and are never changed in place, so a value that a rule is looking at stays
 //! what it was when the rule began.
 
-use std::collections::HashMap;
-
 use super::{Buffer, Bytes, Collector, Span, Value, Variable, Wanted, selects};
 use crate::limits;
+use crate::waf::names::NameIndex;
 use crate::waf::operator::Evidence;
+use crate::waf::plan::{Assignments, Folding};
 use crate::waf::program::{TxNames, TxSlot};
 use crate::waf::transaction::Transaction;
 
@@ -20,13 +20,10 @@ pub(crate) struct TxStore {
     touched: Vec<TxSlot>,
     /// Variables with names made at run time; a removed one leaves its place.
     overflow: Vec<(Span, Option<Held>)>,
-    /// Places in `overflow` by lower-case name, once there are more than [`FEW`].
-    places: HashMap<Box<[u8]>, usize>,
+    /// Places in `overflow` by name.
+    places: NameIndex,
     clock: u32,
 }
-
-/// So many names are looked through; more are hashed, with a key, because clients have a say in them.
-const FEW: usize = 32;
 
 /// A variable that exists.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +49,7 @@ pub(crate) enum TxName<'a> {
 impl<'a> TxName<'a> {
     /// Finds the slot of a name.
     pub(crate) fn of(name: &'a [u8], names: &TxNames) -> Self {
-        names.find_any_case(name).map_or(Self::Other(name), |slot| Self::Spelled(slot, name))
+        names.find(name).map_or(Self::Other(name), |slot| Self::Spelled(slot, name))
     }
 }
 
@@ -81,25 +78,13 @@ impl TxStore {
         self.slots.get(slot.0 as usize).copied().flatten().map(|held| (held.value, held.name))
     }
 
-    /// The place of a name in `overflow`; names lie in `arena`.
-    fn place(&self, arena: &[u8], name: &[u8]) -> Option<usize> {
-        if self.overflow.len() <= FEW {
-            return self.overflow.iter().position(|(own, _)| own.of(arena).eq_ignore_ascii_case(name));
-        }
-        self.places.get(name.to_ascii_lowercase().as_slice()).copied()
-    }
-
-    /// Adds a name that has no place yet.
-    fn add_place(&mut self, arena: &[u8], name: Span, held: Held) {
-        self.overflow.push((name, Some(held)));
-        let unlisted = match self.overflow.len() {
-            ..=FEW => return,
-            length if length == FEW + 1 => 0,
-            length => length - 1,
+    /// Where in `overflow` a name is.
+    fn place(&self, arena: &[u8], hash: u32, name: &[u8]) -> Option<usize> {
+        let is_it = |place: u32| {
+            let own = self.overflow.get(place as usize).map(|(own, _)| own.of(arena));
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name))
         };
-        for (place, (name, _)) in self.overflow.iter().enumerate().skip(unlisted) {
-            self.places.insert(name.of(arena).to_ascii_lowercase().into_boxed_slice(), place);
-        }
+        self.places.find(hash, is_it).map(|place| place as usize)
     }
 
     fn clear_slot(&mut self, slot: TxSlot) {
@@ -127,8 +112,8 @@ impl Transaction {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.slot(slot),
             TxName::Other(name) => {
-                let place = self.tx.place(&self.arena, name)?;
-                self.tx.overflow.get(place)?.1.map(|held| held.value)
+                let place = self.tx.place(&self.arena, self.tx.places.hash(name), name)?;
+                self.tx.overflow.get(place).and_then(|(_, held)| *held).map(|held| held.value)
             }
         }
     }
@@ -150,12 +135,28 @@ impl Transaction {
         }
     }
 
+    /// Makes several assignments; `false` when there is no room for all.
+    pub(crate) fn assign(&mut self, folding: &Folding, assignments: &Assignments) -> bool {
+        let (writes, text) = folding.assigned(assignments);
+        if self.arena.len() + text.len() > limits::WAF_ARENA_BYTES {
+            return false;
+        }
+        let base = self.store(text).start;
+        for write in writes {
+            match write.value {
+                Some((start, len)) => self.tx.put_slot(write.slot, Span { start: base + start, len }, None),
+                None => self.tx.clear_slot(write.slot),
+            }
+        }
+        true
+    }
+
     /// Removes a variable.
     pub(crate) fn unset_tx(&mut self, name: TxName<'_>) {
         match name {
             TxName::Slot(slot) | TxName::Spelled(slot, _) => self.tx.clear_slot(slot),
             TxName::Other(name) => {
-                let place = self.tx.place(&self.arena, name);
+                let place = self.tx.place(&self.arena, self.tx.places.hash(name), name);
                 if let Some((_, held)) = place.and_then(|place| self.tx.overflow.get_mut(place)) {
                     *held = None;
                 }
@@ -166,13 +167,15 @@ impl Transaction {
     fn set_other(&mut self, name: &[u8], value: Span) {
         self.tx.clock += 1;
         let made = self.tx.clock;
-        let place = self.tx.place(&self.arena, name);
+        let hash = self.tx.places.hash(name);
+        let place = self.tx.place(&self.arena, hash, name);
         if let Some((_, held)) = place.and_then(|place| self.tx.overflow.get_mut(place)) {
             let made = held.map_or(made, |held| held.made);
             *held = Some(Held { value, name: None, made });
         } else if self.tx.overflow.len() < limits::WAF_TX_VARIABLES {
+            self.tx.places.insert(hash, self.tx.overflow.len() as u32);
             let name = self.store(name);
-            self.tx.add_place(&self.arena, name, Held { value, name: None, made });
+            self.tx.overflow.push((name, Some(Held { value, name: None, made })));
         } else {
             self.is_arena_full = true;
         }

@@ -7,7 +7,7 @@
 use super::{act, is_excluded, run_rule, test, test_value, value_name};
 use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable, Wanted};
 use crate::waf::operator::Outcome;
-use crate::waf::plan::{Shape, View};
+use crate::waf::plan::{Folding, Layout, Shape, Step, View};
 use crate::waf::program::{Program, Rule, RuleIndex, TxSlot};
 use crate::waf::scratch::{RegexCaches, Scratch};
 use crate::waf::settings::{AuditEngine, EngineMode};
@@ -24,12 +24,25 @@ pub(crate) struct CandidateScratch {
 
 /// As the plain [`super::run_rules`].
 pub(super) fn run_rules(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) {
+    if phase == 1 {
+        // TX has nothing yet, which is what the folding begins with.
+        transaction.is_folded =
+            program.plan.folded.as_ref().is_some_and(|(folding, _)| {
+                folding.allows_audit || transaction.control.audit_engine == AuditEngine::Off
+            });
+    }
     let mut own = scratch.candidates.take().unwrap_or_default();
     own.values.begin(program, transaction, phase);
-    own.candidates.clear();
-    own.candidates.extend_from_slice(program.plan.always());
     walk(program, transaction, scratch, phase, &mut own);
     scratch.candidates = Some(own);
+}
+
+/// The layout to go by, and what stands in for rules in it.
+fn layout_of<'p>(program: &'p Program, transaction: &Transaction) -> (&'p Layout, Option<&'p Folding>) {
+    match &program.plan.folded {
+        Some((folding, layout)) if transaction.is_folded => (layout, Some(folding)),
+        _ => (&program.plan.whole, None),
+    }
 }
 
 fn walk(
@@ -39,7 +52,9 @@ fn walk(
     phase: u8,
     own: &mut CandidateScratch,
 ) {
-    let plan = &program.plan;
+    let (mut layout, mut folding) = layout_of(program, transaction);
+    own.candidates.clear();
+    own.candidates.extend_from_slice(layout.always());
     let range = program.phase(phase);
     let mut index = range.start;
     let mut entered = u32::MAX;
@@ -49,11 +64,23 @@ fn walk(
     let mut is_in_chain = false;
     while index < range.end {
         if !is_in_chain {
-            let number = plan.block_of(index);
+            if folding.is_some() && !transaction.is_folded {
+                // From here on every rule counts.
+                (layout, folding) = layout_of(program, transaction);
+                own.candidates.iter_mut().zip(layout.always()).for_each(|(own, always)| *own |= always);
+                entered = u32::MAX;
+            }
+            let number = layout.block_of(index);
             if number != entered {
-                let Some(block) = plan.block(number) else { return };
-                let caches = &mut scratch.caches;
-                own.values.add_candidates(program, transaction, caches, plan.groups(block), &mut own.candidates);
+                let Some(block) = layout.block(number) else { return };
+                own.values.add_candidates(
+                    program,
+                    transaction,
+                    &mut scratch.caches,
+                    layout,
+                    block,
+                    &mut own.candidates,
+                );
                 entered = number;
                 end = block.end;
                 scratch.end_lap(None);
@@ -73,6 +100,28 @@ fn walk(
         }
         if transaction.control.engine == EngineMode::Off {
             return;
+        }
+        if let Some((folding, step)) = folding.and_then(|folding| Some((folding, folding.step(index)?))) {
+            let next = match step {
+                Step::Assign(assignments) if transaction.assign(folding, assignments) => Some(assignments.next),
+                Step::Assign(_) => {
+                    // No room: the rules find out which of them has some.
+                    transaction.is_folded = false;
+                    Some(index)
+                }
+                Step::Act => {
+                    for action in program.actions(rule) {
+                        action.run(program, transaction, scratch, index);
+                    }
+                    Some(rule.skip_after.unwrap_or(rule.chain_end))
+                }
+                Step::Ask(shape) => (!may_match(*shape, transaction)).then_some(rule.chain_end),
+            };
+            if let Some(next) = next {
+                scratch.end_lap(Some(index));
+                index = next;
+                continue;
+            }
         }
         let is_match = run_candidate(program, transaction, scratch, &mut own.values, index, rule);
         scratch.end_lap(Some(index));
@@ -192,7 +241,7 @@ fn may_match(shape: Shape, transaction: &Transaction) -> bool {
         Shape::Count(slot, comparison, number, wanted) => {
             comparison.holds(i64::from(transaction.tx.slot(slot).is_some()), number) == wanted
         }
-        Shape::Other => true,
+        Shape::Values(..) | Shape::Other => true,
     }
 }
 

@@ -10,6 +10,9 @@
 
 use memchr::memmem;
 
+/// Longest text that is searched without a searcher.
+const SHORT: usize = 256;
+
 /// The text begins with `argument`.
 pub(super) fn begins_with(argument: &[u8], value: &[u8]) -> bool {
     value.starts_with(argument)
@@ -27,7 +30,12 @@ pub(super) fn contains(argument: &[u8], value: &[u8]) -> bool {
 
 /// The text occurs in `argument`.
 pub(super) fn within(argument: &[u8], value: &[u8]) -> bool {
-    memmem::find(argument, value).is_some()
+    let Some((first, rest)) = value.split_first() else { return true };
+    if argument.len() > SHORT {
+        return memmem::find(argument, value).is_some();
+    }
+    // Making a searcher would take longer than the search.
+    memchr::memchr_iter(*first, argument).any(|at| argument.get(at + 1..).is_some_and(|after| after.starts_with(rest)))
 }
 
 /// `argument` occurs in the text with no word character beside it.

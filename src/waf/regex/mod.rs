@@ -17,6 +17,7 @@ mod cache;
 mod lower;
 mod match_limit;
 mod parser;
+mod plain;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,7 @@ use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_NFA_BYTES
 pub use ast::ByteSet;
 use backtrack::Backtracker;
 pub use cache::RegexCache;
+use plain::Plain;
 
 /// How a pattern is read and run. The default is ModSecurity 2's reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +182,8 @@ struct Inner {
     /// Unique in the process: finds the caches.
     id: u64,
     pattern: Box<[u8]>,
+    /// When it needs none of the following.
+    plain: Option<Plain>,
     hir: Hir,
     group_names: Vec<Option<Box<str>>>,
     /// Says whether there is a match; nothing when automata would be too large.
@@ -215,6 +219,7 @@ impl Regex {
                 capturer,
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 pattern: pattern.into(),
+                plain: Plain::of(pattern, &options),
                 hir: lowered.hir,
                 group_names: parsed.group_names,
                 scanner,
@@ -228,6 +233,9 @@ impl Regex {
     /// Does it match anywhere?
     pub fn is_match(&self, cache: &mut RegexCache, haystack: &[u8]) -> Result<bool, LimitExceeded> {
         let inner = &*self.inner;
+        if let Some(plain) = &inner.plain {
+            return Ok(plain.end(haystack).is_some());
+        }
         if let Some(limited) = &inner.match_limit {
             limited.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
         }
@@ -281,6 +289,13 @@ impl Regex {
             return Ok(false);
         }
         captures.slots.resize(inner.group_names.len() * 2, None);
+        if let Some(plain) = inner.plain.as_ref().filter(|_| start == 0) {
+            let end = plain.end(haystack);
+            if let (Some(end), [first, last, ..]) = (end, captures.slots.as_mut_slice()) {
+                (*first, *last) = (NonMaxUsize::new(0), NonMaxUsize::new(end));
+            }
+            return Ok(end.is_some());
+        }
         let mut from = start;
         if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);

@@ -5,6 +5,7 @@ mod audit;
 mod chains;
 mod crs;
 mod flow;
+mod folding;
 mod hostile;
 mod logging;
 mod remarks;

@@ -14,6 +14,7 @@ use crate::limits::{
     WAF_KEPT_BYTES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
+use crate::waf::names;
 use crate::waf::prefilter::{Memory, Prefilter, is_set};
 use crate::waf::signature::Signature;
 
@@ -156,14 +157,16 @@ impl Known {
             self.added = 0;
             self.passing.clear();
             self.passing.shrink();
-            self.places.clear();
+            if !self.places.is_empty() {
+                self.places.clear();
+            }
             if self.places.capacity() > WAF_PHASE_VALUES / 16 {
                 self.places = HashMap::default();
             }
             if self.is_full {
                 self.forget_kept();
             }
-        } else {
+        } else if !self.places.is_empty() {
             // Only the arena stays what it is from one phase to the next.
             self.places.retain(|(buffer, _), _| *buffer == Buffer::Arena);
         }
@@ -247,7 +250,9 @@ impl Known {
         if self.index.is_empty() {
             self.index.resize(SLOTS, 0);
         }
-        let hash = hash(self.seed, value);
+        // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
+        // bounds what that costs.
+        let hash = names::hash(self.seed, value);
         let mut place = hash as usize % SLOTS;
         for _ in 0..PROBES {
             let slot = self.index.get_mut(place)?;
@@ -339,25 +344,6 @@ impl Known {
             *slot = result;
         }
     }
-}
-
-/// Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
-/// bounds what that costs.
-fn hash(seed: u64, value: &[u8]) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = seed ^ (value.len() as u64).wrapping_mul(FACTOR);
-    let mut mix = |word: u64| {
-        let product = u128::from(state ^ word).wrapping_mul(u128::from(FACTOR ^ seed | 1));
-        state = (product as u64) ^ ((product >> 64) as u64);
-    };
-    let (words, rest) = value.as_chunks::<8>();
-    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
-    let mut last = [0; 8];
-    for (slot, byte) in last.iter_mut().zip(rest) {
-        *slot = *byte;
-    }
-    mix(u64::from_le_bytes(last));
-    (state ^ state >> 32) as u32
 }
 
 /// Hashes a few small integers.

@@ -9,9 +9,9 @@ mod known;
 use std::ops::Range;
 
 use super::collection::{Collector, Value, Wanted};
-use super::plan::{Check, Group, Lane, PartId, SourceId};
+use super::plan::{Block, Check, Doubt, Lane, Layout, PartId, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
-use super::program::{OperatorId, Program};
+use super::program::{OperatorId, Program, RuleIndex};
 use super::scratch::RegexCaches;
 use super::signature::Signature;
 use super::transaction::Transaction;
@@ -136,22 +136,67 @@ impl PhaseValues {
         program: &Program,
         transaction: &Transaction,
         caches: &mut RegexCaches,
-        groups: &[Group],
+        layout: &Layout,
+        block: Block,
         candidates: &mut [u64],
     ) {
-        for group in groups {
+        for group in layout.groups(block) {
             let source = self.source(program, transaction, caches, group.source);
             let is_left_alone = group.trigger.is_some_and(|trigger| trigger & source.signature == 0);
             if (source.first == source.last && !source.is_full)
-                || (is_left_alone && !program.plan.concerns(group, self.source_answer(program, group.source)))
+                || (is_left_alone && !layout.concerns(group, self.source_answer(program, group.source)))
             {
                 continue;
             }
-            for check in program.plan.checks(group) {
+            for check in layout.checks(group) {
                 let answer = self.union(program, transaction, source, check);
-                program.plan.add_candidates(check, answer, candidates);
+                layout.add_candidates(check, answer, candidates);
             }
         }
+        let mut add = |rule: RuleIndex| {
+            if let Some(word) = candidates.get_mut((rule / 64) as usize) {
+                *word |= 1 << (rule % 64);
+            }
+        };
+        for count in layout.counts(block) {
+            let source = self.source(program, transaction, caches, count.source);
+            if source.is_full || count.holds(source.last - source.first) {
+                add(count.rule);
+            }
+        }
+        for doubt in layout.doubts(block) {
+            if self.is_in_doubt(program, transaction, caches, doubt) {
+                add(doubt.rule);
+            }
+        }
+    }
+
+    /// Could there be a value that the operator does not match?
+    fn is_in_doubt(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        doubt: &Doubt,
+    ) -> bool {
+        let plan = &program.plan;
+        let Some(lane) = plan.lane(doubt.view.lane) else { return true };
+        for part in plan.list(doubt.view.list).iter().filter_map(|part| plan.part(*part)) {
+            let source = self.source(program, transaction, caches, part.source);
+            if source.is_full {
+                return true;
+            }
+            for index in source.first..source.last {
+                let Some(id) = self.members.get(index as usize).map(|member| member.id) else { return true };
+                let is_known = self
+                    .transform(program, transaction, lane, id)
+                    .is_ok_and(|id| self.surely_matches(program, doubt.operator, id));
+                if !is_known {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// What could match any value of a source as it is.

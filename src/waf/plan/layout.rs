@@ -1,0 +1,310 @@
+//! Where the walk over a phase stops to find candidates, and what it asks for there: of all rules, or of those that
+//! [`super::fold`] leaves.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use super::fold::Folding;
+use super::{LaneId, Plan, Shape, SourceId, View};
+use crate::waf::operator::Comparison;
+use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
+use crate::waf::signature::Signature;
+
+/// Blocks of all phases.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// By rule.
+    block_of: Vec<u32>,
+    blocks: Vec<Block>,
+    groups: Vec<Group>,
+    checks: Vec<Check>,
+    /// Words for each check and each group.
+    masks: Vec<u64>,
+    hits: Vec<Hit>,
+    doubts: Vec<Doubt>,
+    counts: Vec<Count>,
+    /// Rules that are candidates always, a bit each.
+    always: Vec<u64>,
+}
+
+/// Rules for which candidates are found together, when the first of them is come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) end: RuleIndex,
+    first_group: u32,
+    last_group: u32,
+    first_doubt: u32,
+    last_doubt: u32,
+    first_count: u32,
+    last_count: u32,
+}
+
+/// A negated rule: a candidate unless its operator is known to match every value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doubt {
+    pub(crate) rule: RuleIndex,
+    pub(crate) operator: OperatorId,
+    pub(crate) view: View,
+}
+
+/// A rule about the number of values that a source has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) rule: RuleIndex,
+    pub(crate) source: SourceId,
+    comparison: Comparison,
+    number: i64,
+    /// The answer that is a match.
+    wanted: bool,
+}
+
+impl Count {
+    /// Does the rule match that many?
+    pub(crate) fn holds(&self, count: u32) -> bool {
+        self.comparison.holds(i64::from(count), self.number) == self.wanted
+    }
+}
+
+/// What a block asks for one source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group {
+    pub(crate) source: SourceId,
+    /// Of all its lanes; nothing when one has none.
+    pub(crate) trigger: Option<Signature>,
+    /// The masks of all its checks together.
+    first_mask: u32,
+    first_check: u32,
+    last_check: u32,
+}
+
+/// What to ask for when a block is entered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check {
+    pub(crate) source: SourceId,
+    pub(crate) lane: LaneId,
+    /// The lane's.
+    pub(crate) trigger: Option<Signature>,
+    /// Number of the pair.
+    pub(crate) union: u32,
+    first_mask: u32,
+    first_hit: u32,
+    last_hit: u32,
+}
+
+/// A bit of an answer makes a rule a candidate.
+#[derive(Debug, Clone, Copy)]
+struct Hit {
+    bit: u32,
+    rule: RuleIndex,
+}
+
+/// Numbers of pairs of source and lane.
+pub(super) type Unions = HashMap<(SourceId, LaneId), u32>;
+
+/// Hits of the checks of one block.
+type Hits = BTreeMap<(SourceId, LaneId), Vec<Hit>>;
+
+impl Layout {
+    /// Number of a rule's block.
+    pub(crate) fn block_of(&self, rule: RuleIndex) -> u32 {
+        self.block_of.get(rule as usize).copied().unwrap_or(u32::MAX)
+    }
+
+    /// A block.
+    pub(crate) fn block(&self, number: u32) -> Option<Block> {
+        self.blocks.get(number as usize).copied()
+    }
+
+    /// What to ask for when a block is entered.
+    pub(crate) fn groups(&self, block: Block) -> &[Group] {
+        self.groups.get(block.first_group as usize..block.last_group as usize).unwrap_or_default()
+    }
+
+    /// Negated rules of a block.
+    pub(crate) fn doubts(&self, block: Block) -> &[Doubt] {
+        self.doubts.get(block.first_doubt as usize..block.last_doubt as usize).unwrap_or_default()
+    }
+
+    /// Rules of a block that count.
+    pub(crate) fn counts(&self, block: Block) -> &[Count] {
+        self.counts.get(block.first_count as usize..block.last_count as usize).unwrap_or_default()
+    }
+
+    /// The checks of a group.
+    pub(crate) fn checks(&self, group: &Group) -> &[Check] {
+        self.checks.get(group.first_check as usize..group.last_check as usize).unwrap_or_default()
+    }
+
+    /// Does any check of the group ask for a bit of `answer`?
+    pub(crate) fn concerns(&self, group: &Group, answer: &[u64]) -> bool {
+        let masks = self.masks.get(group.first_mask as usize..).unwrap_or_default();
+        answer.iter().zip(masks).any(|(word, mask)| word & mask != 0)
+    }
+
+    /// Rules that are candidates always.
+    pub(crate) fn always(&self) -> &[u64] {
+        &self.always
+    }
+
+    /// Adds the rules that the bits of `answer` make candidates.
+    pub(crate) fn add_candidates(&self, check: &Check, answer: &[u64], candidates: &mut [u64]) {
+        let masks = self.masks.get(check.first_mask as usize..).unwrap_or_default();
+        for ((word, mask), number) in answer.iter().zip(masks).zip(0_u32..) {
+            let mut bits = word & mask;
+            while bits != 0 {
+                let bit = number * 64 + bits.trailing_zeros();
+                bits &= bits - 1;
+                let hits = self.hits.get(check.first_hit as usize..check.last_hit as usize).unwrap_or_default();
+                let first = hits.partition_point(|hit| hit.bit < bit);
+                for hit in hits.get(first..).unwrap_or_default().iter().take_while(|hit| hit.bit == bit) {
+                    if let Some(word) = candidates.get_mut((hit.rule / 64) as usize) {
+                        *word |= 1 << (hit.rule % 64);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of all rules, or of those that `folding` leaves.
+    pub(super) fn new(program: &Program, plan: &Plan, unions: &mut Unions, folding: Option<&Folding>) -> Self {
+        let layout = Self {
+            block_of: vec![u32::MAX; program.rules.len()],
+            always: vec![0; program.rules.len().div_ceil(64)],
+            ..Self::default()
+        };
+        let mut builder = Builder { program, plan, folding, unions, layout };
+        for phase in 1..=5 {
+            builder.add_blocks(phase);
+        }
+        builder.layout
+    }
+}
+
+struct Builder<'p> {
+    program: &'p Program,
+    plan: &'p Plan,
+    folding: Option<&'p Folding>,
+    unions: &'p mut Unions,
+    layout: Layout,
+}
+
+impl Builder<'_> {
+    fn add_blocks(&mut self, phase: u8) {
+        let range = self.program.phase(phase);
+        let mut starts = BTreeSet::from([range.start]);
+        match self.folding {
+            Some(folding) => starts.extend(folding.jumps.iter().flat_map(|(from, to)| [from + 1, *to])),
+            None => {
+                for (index, rule) in range.clone().zip(range.clone().filter_map(|index| self.program.rule(index))) {
+                    if let Some(target) = rule.skip_after {
+                        starts.extend([index + 1, target]);
+                    }
+                }
+            }
+        }
+        let starts: Vec<RuleIndex> = starts.into_iter().filter(|start| range.contains(start)).collect();
+        for (number, start) in starts.iter().enumerate() {
+            let end = starts.get(number + 1).copied().unwrap_or(range.end);
+            self.add_block(phase, *start..end);
+        }
+    }
+
+    fn add_block(&mut self, phase: u8, range: Range<RuleIndex>) {
+        let number = self.layout.blocks.len() as u32;
+        let (first_doubt, first_count) = (self.layout.doubts.len() as u32, self.layout.counts.len() as u32);
+        let mut checks = Hits::new();
+        for index in range.clone() {
+            if let Some(block) = self.layout.block_of.get_mut(index as usize) {
+                *block = number;
+            }
+            let Some(rule) = self.program.rule(index).filter(|rule| rule.is_starter) else { continue };
+            if self.folding.is_some_and(|folding| !folding.visited.contains(index)) {
+                continue;
+            }
+            let is_settled = self.folding.is_some_and(|folding| folding.step(index).is_some());
+            if (is_settled || !self.add_hits(phase, index, rule, &mut checks))
+                && let Some(word) = self.layout.always.get_mut((index / 64) as usize)
+            {
+                *word |= 1 << (index % 64);
+            }
+        }
+        let first_group = self.layout.groups.len() as u32;
+        let words = self.plan.prefilter(phase).words();
+        let mut last_source = None;
+        for ((source, lane), mut hits) in checks {
+            if last_source != Some(source) {
+                last_source = Some(source);
+                let next = self.layout.checks.len() as u32;
+                let first_mask = self.layout.masks.len() as u32;
+                self.layout.masks.resize(self.layout.masks.len() + words, 0);
+                let group = Group { source, trigger: Some(0), first_mask, first_check: next, last_check: next };
+                self.layout.groups.push(group);
+            }
+            hits.sort_by_key(|hit| (hit.bit, hit.rule));
+            hits.dedup_by_key(|hit| (hit.bit, hit.rule));
+            self.add_check(source, lane, hits, words);
+        }
+        let last_group = self.layout.groups.len() as u32;
+        let (last_doubt, last_count) = (self.layout.doubts.len() as u32, self.layout.counts.len() as u32);
+        let end = range.end;
+        self.layout.blocks.push(Block {
+            end,
+            first_group,
+            last_group,
+            first_doubt,
+            last_doubt,
+            first_count,
+            last_count,
+        });
+    }
+
+    /// Adds a check to the last group.
+    fn add_check(&mut self, source: SourceId, lane: LaneId, hits: Vec<Hit>, words: usize) {
+        let layout = &mut self.layout;
+        let Some(group) = layout.groups.last_mut() else { return };
+        let next = self.unions.len() as u32;
+        let union = *self.unions.entry((source, lane)).or_insert(next);
+        let first_mask = layout.masks.len();
+        layout.masks.resize(first_mask + words, 0);
+        for hit in &hits {
+            for start in [first_mask, group.first_mask as usize] {
+                if let Some(word) = layout.masks.get_mut(start + (hit.bit / 64) as usize) {
+                    *word |= 1 << (hit.bit % 64);
+                }
+            }
+        }
+        let trigger = self.plan.lane(lane).and_then(|lane| lane.trigger);
+        group.trigger = group.trigger.zip(trigger).map(|(one, other)| one | other);
+        let first_hit = layout.hits.len() as u32;
+        layout.hits.extend(hits);
+        let last_hit = layout.hits.len() as u32;
+        let first_mask = first_mask as u32;
+        layout.checks.push(Check { source, lane, trigger, union, first_mask, first_hit, last_hit });
+        group.last_check = layout.checks.len() as u32;
+    }
+
+    /// Notes what makes the rule a candidate; `false` when it has to be one always.
+    fn add_hits(&mut self, phase: u8, index: RuleIndex, rule: &Rule, checks: &mut Hits) -> bool {
+        if let Shape::Values(source, comparison, number, wanted) = self.plan.shape(index)
+            && self.program.options.prefilter
+        {
+            self.layout.counts.push(Count { rule: index, source, comparison, number, wanted });
+            return true;
+        }
+        let (Some(view), Some(bit)) = (self.plan.view(index), self.plan.prefilter(phase).bit(rule.operator)) else {
+            return false;
+        };
+        if rule.is_negated {
+            // What a negated rule captures is what its operator matches; and multiMatch looks at more than the last value.
+            let can_be_known = !rule.captures && !rule.is_multi_match;
+            if can_be_known {
+                self.layout.doubts.push(Doubt { rule: index, operator: rule.operator, view });
+            }
+            return can_be_known;
+        }
+        for part in self.plan.list(view.list).iter().filter_map(|part| self.plan.part(*part)) {
+            checks.entry((part.source, view.lane)).or_default().push(Hit { bit, rule: index });
+        }
+        true
+    }
+}
