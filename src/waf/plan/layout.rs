@@ -1,7 +1,7 @@
 //! Where the walk over a phase stops to find candidates, and what it asks for there: of all rules, or of those that
 //! [`super::fold`] leaves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::fold::Folding;
@@ -9,6 +9,9 @@ use super::{LaneId, Plan, Shape, SourceId, View};
 use crate::waf::operator::Comparison;
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
 use crate::waf::signature::Signature;
+
+/// Groups that something is remembered of.
+const MOST_NUMBERED: u32 = 4096;
 
 /// Blocks of all phases.
 #[derive(Debug, Default)]
@@ -18,8 +21,10 @@ pub(crate) struct Layout {
     blocks: Vec<Block>,
     groups: Vec<Group>,
     checks: Vec<Check>,
-    /// Words for each check and each group.
+    /// Words for each group.
     masks: Vec<u64>,
+    /// Of each check those words of its mask that are not 0, with their numbers.
+    words: Vec<(u32, u64)>,
     hits: Vec<Hit>,
     doubts: Vec<Doubt>,
     counts: Vec<Count>,
@@ -68,6 +73,8 @@ impl Count {
 /// What a block asks for one source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group {
+    /// Tells groups apart in what is remembered of values; nothing when nothing is.
+    pub(crate) number: Option<u32>,
     pub(crate) source: SourceId,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
@@ -80,13 +87,9 @@ pub(crate) struct Group {
 /// What to ask for when a block is entered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
-    pub(crate) source: SourceId,
     pub(crate) lane: LaneId,
-    /// The lane's.
-    pub(crate) trigger: Option<Signature>,
-    /// Number of the pair.
-    pub(crate) union: u32,
-    first_mask: u32,
+    first_word: u32,
+    last_word: u32,
     first_hit: u32,
     last_hit: u32,
 }
@@ -97,9 +100,6 @@ struct Hit {
     bit: u32,
     rule: RuleIndex,
 }
-
-/// Numbers of pairs of source and lane.
-pub(super) type Unions = HashMap<(SourceId, LaneId), u32>;
 
 /// Hits of the checks of one block.
 type Hits = BTreeMap<(SourceId, LaneId), Vec<Hit>>;
@@ -146,15 +146,17 @@ impl Layout {
         &self.always
     }
 
-    /// Adds the rules that the bits of `answer` make candidates.
-    pub(crate) fn add_candidates(&self, check: &Check, answer: &[u64], candidates: &mut [u64]) {
-        let masks = self.masks.get(check.first_mask as usize..).unwrap_or_default();
-        for ((word, mask), number) in answer.iter().zip(masks).zip(0_u32..) {
-            let mut bits = word & mask;
+    /// Adds the rules that the bits of `answer` make candidates; were there any?
+    pub(crate) fn add_candidates(&self, check: &Check, answer: &[u64], candidates: &mut [u64]) -> bool {
+        let words = self.words.get(check.first_word as usize..check.last_word as usize).unwrap_or_default();
+        let mut is_any = false;
+        for (number, mask) in words {
+            let mut bits = answer.get(*number as usize).copied().unwrap_or_default() & mask;
+            is_any |= bits != 0;
             while bits != 0 {
                 let bit = number * 64 + bits.trailing_zeros();
                 bits &= bits - 1;
-                let hits = self.hits.get(check.first_hit as usize..check.last_hit as usize).unwrap_or_default();
+                let hits = self.hits(check);
                 let first = hits.partition_point(|hit| hit.bit < bit);
                 for hit in hits.get(first..).unwrap_or_default().iter().take_while(|hit| hit.bit == bit) {
                     if let Some(word) = candidates.get_mut((hit.rule / 64) as usize) {
@@ -163,16 +165,38 @@ impl Layout {
                 }
             }
         }
+        is_any
+    }
+
+    /// Adds all rules of a check.
+    pub(crate) fn add_all(&self, check: &Check, candidates: &mut [u64]) {
+        for hit in self.hits(check) {
+            if let Some(word) = candidates.get_mut((hit.rule / 64) as usize) {
+                *word |= 1 << (hit.rule % 64);
+            }
+        }
+    }
+
+    fn hits(&self, check: &Check) -> &[Hit] {
+        self.hits.get(check.first_hit as usize..check.last_hit as usize).unwrap_or_default()
+    }
+
+    /// Gives the groups numbers, and says how many.
+    pub(super) fn number(&mut self) -> usize {
+        for (number, group) in (0..MOST_NUMBERED).zip(&mut self.groups) {
+            group.number = Some(number);
+        }
+        self.groups.len().min(MOST_NUMBERED as usize)
     }
 
     /// Of all rules, or of those that `folding` leaves.
-    pub(super) fn new(program: &Program, plan: &Plan, unions: &mut Unions, folding: Option<&Folding>) -> Self {
+    pub(super) fn new(program: &Program, plan: &Plan, folding: Option<&Folding>) -> Self {
         let layout = Self {
             block_of: vec![u32::MAX; program.rules.len()],
             always: vec![0; program.rules.len().div_ceil(64)],
             ..Self::default()
         };
-        let mut builder = Builder { program, plan, folding, unions, layout };
+        let mut builder = Builder { program, plan, folding, layout };
         for phase in 1..=5 {
             builder.add_blocks(phase);
         }
@@ -184,7 +208,6 @@ struct Builder<'p> {
     program: &'p Program,
     plan: &'p Plan,
     folding: Option<&'p Folding>,
-    unions: &'p mut Unions,
     layout: Layout,
 }
 
@@ -237,12 +260,13 @@ impl Builder<'_> {
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
-                let group = Group { source, trigger: Some(0), first_mask, first_check: next, last_check: next };
+                let group =
+                    Group { number: None, source, trigger: Some(0), first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
             hits.dedup_by_key(|hit| (hit.bit, hit.rule));
-            self.add_check(source, lane, hits, words);
+            self.add_check(lane, hits, words);
         }
         let last_group = self.layout.groups.len() as u32;
         let (last_doubt, last_count) = (self.layout.doubts.len() as u32, self.layout.counts.len() as u32);
@@ -259,27 +283,26 @@ impl Builder<'_> {
     }
 
     /// Adds a check to the last group.
-    fn add_check(&mut self, source: SourceId, lane: LaneId, hits: Vec<Hit>, words: usize) {
+    fn add_check(&mut self, lane: LaneId, hits: Vec<Hit>, words: usize) {
         let layout = &mut self.layout;
         let Some(group) = layout.groups.last_mut() else { return };
-        let next = self.unions.len() as u32;
-        let union = *self.unions.entry((source, lane)).or_insert(next);
-        let first_mask = layout.masks.len();
-        layout.masks.resize(first_mask + words, 0);
+        let mut mask = vec![0; words];
         for hit in &hits {
-            for start in [first_mask, group.first_mask as usize] {
-                if let Some(word) = layout.masks.get_mut(start + (hit.bit / 64) as usize) {
-                    *word |= 1 << (hit.bit % 64);
-                }
+            if let Some(word) = mask.get_mut((hit.bit / 64) as usize) {
+                *word |= 1 << (hit.bit % 64);
             }
         }
+        let of_group = layout.masks.get_mut(group.first_mask as usize..).unwrap_or_default();
+        of_group.iter_mut().zip(&mask).for_each(|(all, word)| *all |= word);
+        let first_word = layout.words.len() as u32;
+        layout.words.extend((0..).zip(mask).filter(|(_, word)| *word != 0));
+        let last_word = layout.words.len() as u32;
         let trigger = self.plan.lane(lane).and_then(|lane| lane.trigger);
         group.trigger = group.trigger.zip(trigger).map(|(one, other)| one | other);
         let first_hit = layout.hits.len() as u32;
         layout.hits.extend(hits);
         let last_hit = layout.hits.len() as u32;
-        let first_mask = first_mask as u32;
-        layout.checks.push(Check { source, lane, trigger, union, first_mask, first_hit, last_hit });
+        layout.checks.push(Check { lane, first_word, last_word, first_hit, last_hit });
         group.last_check = layout.checks.len() as u32;
     }
 

@@ -21,7 +21,7 @@ use super::signature::Signature;
 use super::transformation::{Transformation, Trigger};
 
 pub(crate) use fold::{Assignments, Folding, Step};
-pub(crate) use layout::{Block, Check, Doubt, Layout};
+pub(crate) use layout::{Block, Doubt, Group, Layout};
 pub(crate) use shape::Shape;
 
 /// Index of a source.
@@ -41,9 +41,11 @@ pub(crate) struct Plan {
     /// Of rules of phases 1 and 2, and of those of the others.
     prefilters: [Prefilter; 2],
     sources: Vec<Target>,
+    /// Of each source: does it stay the same from the phase of a head to that of its body?
+    is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
-    /// Pairs of source and lane that are asked for.
-    pub(crate) unions: usize,
+    /// Groups that have a number.
+    pub(crate) numbered_groups: usize,
     parts: Vec<Part>,
     /// Distinct lists of targets.
     lists: Vec<Box<[PartId]>>,
@@ -139,6 +141,11 @@ impl Plan {
         self.sources.get(usize::from(id))
     }
 
+    /// Does a source stay the same from the phase of a head to that of its body?
+    pub(crate) fn is_of_head(&self, id: SourceId) -> bool {
+        self.is_of_head.get(usize::from(id)).copied().unwrap_or_default()
+    }
+
     /// A lane.
     pub(crate) fn lane(&self, id: LaneId) -> Option<&Lane> {
         self.lanes.get(usize::from(id))
@@ -199,13 +206,13 @@ impl<'p> Builder<'p> {
             Prefilter::new(&program.operators, |id| program.options.prefilter && asked.contains(&OperatorId(id)))
         });
         let mut plan = self.plan;
-        let mut unions = layout::Unions::new();
-        plan.whole = Layout::new(program, &plan, &mut unions, None);
+        plan.whole = Layout::new(program, &plan, None);
         plan.folded = Folding::of(program).map(|folding| {
-            let layout = Layout::new(program, &plan, &mut unions, Some(&folding));
+            let layout = Layout::new(program, &plan, Some(&folding));
             (folding, layout)
         });
-        plan.unions = unions.len();
+        let usual = plan.folded.as_mut().map_or(&mut plan.whole, |(_, layout)| layout);
+        plan.numbered_groups = usual.number();
         plan
     }
 
@@ -244,6 +251,7 @@ impl<'p> Builder<'p> {
         let id = *self.source_ids.entry(source::key(target)).or_insert(next);
         if id == next {
             self.plan.sources.push(target.clone());
+            self.plan.is_of_head.push(source::is_of_head(target));
         }
         id
     }

@@ -65,3 +65,29 @@ pub(super) fn is_stable(target: &Target) -> bool {
                 | V::ResponseStatus
         )
 }
+
+/// Does it stay the same from the phase of a head to that of its body? (Not the path: ModSecurity 2 decodes it in between.)
+pub(super) fn is_of_head(target: &Target) -> bool {
+    use Variable as V;
+    matches!(
+        target.variable,
+        V::RequestHeaders
+            | V::RequestHeadersNames
+            | V::ResponseHeaders
+            | V::ResponseHeadersNames
+            | V::RequestCookies
+            | V::RequestCookiesNames
+            | V::RequestLine
+            | V::RequestMethod
+            | V::RequestProtocol
+            | V::RequestUri
+            | V::RequestUriRaw
+            | V::QueryString
+            | V::RemoteAddr
+            | V::RemoteHost
+            | V::UserAgentIp
+            | V::ServerAddr
+            | V::ServerName
+            | V::ResponseStatus
+    )
+}

@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names;
+use crate::waf::plan::Plan;
 use crate::waf::prefilter::{Memory, Prefilter, is_set};
 use crate::waf::signature::Signature;
 
@@ -46,6 +47,8 @@ pub(super) struct Known {
     words: usize,
     /// How many transformations there are.
     transformations: usize,
+    /// Words of `quiet` of each kept value.
+    quiet_words: usize,
     kept: Store,
     /// Numbers of kept values plus one, by hash; open addressing.
     index: Vec<u32>,
@@ -67,6 +70,8 @@ struct Store {
     maybe: Vec<u64>,
     /// Operators that certainly match.
     surely: Vec<u64>,
+    /// Groups of checks that none of a kept value's answers concerns, a bit each.
+    quiet: Vec<u64>,
     /// What each transformation makes of a value; a row for those that have been transformed.
     steps: Vec<ValueId>,
     bytes: Vec<u8>,
@@ -96,6 +101,7 @@ impl Default for Known {
             id: 0,
             words: 0,
             transformations: 0,
+            quiet_words: 0,
             kept: Store::default(),
             index: Vec::new(),
             is_full: false,
@@ -113,6 +119,7 @@ impl Store {
         self.infos.clear();
         self.maybe.clear();
         self.surely.clear();
+        self.quiet.clear();
         self.steps.clear();
         self.bytes.clear();
     }
@@ -148,9 +155,11 @@ impl Store {
 
 impl Known {
     /// Begins a phase.
-    pub(super) fn begin(&mut self, filter: &Prefilter, transformations: usize, serial: u64) {
+    pub(super) fn begin(&mut self, filter: &Prefilter, plan: &Plan, serial: u64) {
         if self.id != filter.id() {
-            *self = Self { id: filter.id(), words: filter.words(), transformations, ..Self::default() };
+            let (transformations, quiet_words) = (plan.transformations, plan.numbered_groups.div_ceil(64));
+            let words = filter.words();
+            *self = Self { id: filter.id(), words, transformations, quiet_words, ..Self::default() };
         }
         if self.serial != serial {
             self.serial = serial;
@@ -268,6 +277,7 @@ impl Known {
                 let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
                 bytes.extend_from_slice(value);
                 let id = self.kept.push(filter, memory, value, Place::Own(span), hash);
+                self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
                 *slot = id + 1;
                 self.added += 1;
                 return Some(id);
@@ -302,6 +312,23 @@ impl Known {
     pub(super) fn maybe(&self, id: ValueId) -> &[u64] {
         let (store, index) = self.store(id);
         store.maybe.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
+    }
+
+    /// Is it known that no answer for the value concerns the group?
+    #[inline]
+    pub(super) fn is_quiet(&self, id: ValueId, group: u32) -> bool {
+        id & PASSING == 0
+            && (self.kept.quiet.get(id as usize * self.quiet_words + (group / 64) as usize))
+                .is_some_and(|word| word & (1 << (group % 64)) != 0)
+    }
+
+    /// No answer for the value concerns the group.
+    pub(super) fn note_quiet(&mut self, id: ValueId, group: u32) {
+        if id & PASSING == 0
+            && let Some(word) = self.kept.quiet.get_mut(id as usize * self.quiet_words + (group / 64) as usize)
+        {
+            *word |= 1 << (group % 64);
+        }
     }
 
     /// Is it known that the operator of this bit matches?

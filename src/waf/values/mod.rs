@@ -9,11 +9,10 @@ mod known;
 use std::ops::Range;
 
 use super::collection::{Collector, Value, Wanted};
-use super::plan::{Block, Check, Doubt, Lane, Layout, PartId, SourceId};
+use super::plan::{Block, Doubt, Group, Lane, Layout, PartId, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
 use super::program::{OperatorId, Program, RuleIndex};
 use super::scratch::RegexCaches;
-use super::signature::Signature;
 use super::transaction::Transaction;
 use super::transformation::{Transformation, Trigger};
 
@@ -27,6 +26,7 @@ const PREFILTERS: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct PhaseValues {
     phase: u8,
+    last_phase: u8,
     /// Whose `text` it is.
     serial: u64,
     memory: Memory,
@@ -35,16 +35,13 @@ pub(crate) struct PhaseValues {
     current: usize,
     /// Values of sources and parts.
     members: Vec<Member>,
-    /// Sources, parts and unions of this phase have this stamp.
+    /// Sources and parts of this phase have this stamp.
     stamp: u32,
+    /// Those of the head have at least this one.
+    head_stamp: u32,
     sources: Vec<Source>,
-    /// Unions of answers by source.
-    source_answers: Vec<u64>,
     /// Ranges of `members`.
     parts: Vec<Part>,
-    /// Unions of answers by pair of source and lane, and their stamps.
-    unions: Vec<u64>,
-    union_stamps: Vec<u32>,
     collected: Vec<Value>,
     output: Vec<u8>,
     /// Bytes generated for values.
@@ -71,8 +68,6 @@ struct Source {
     stamp: u32,
     first: u32,
     last: u32,
-    /// Of all values together.
-    signature: Signature,
     /// There was no room for its values.
     is_full: bool,
 }
@@ -81,7 +76,8 @@ impl PhaseValues {
     /// Begins a phase.
     pub(crate) fn begin(&mut self, program: &Program, transaction: &Transaction, phase: u8) {
         self.phase = phase;
-        if self.serial != transaction.serial {
+        let is_same_transaction = self.serial == transaction.serial;
+        if !is_same_transaction {
             self.serial = transaction.serial;
             self.text.clear();
         }
@@ -89,24 +85,30 @@ impl PhaseValues {
         let filter = plan.prefilter(phase);
         self.current = filter.id() as usize % PREFILTERS;
         let is_kept = program.options.transformation_cache;
-        self.known_mut().begin(filter, plan.transformations, transaction.serial);
+        self.known_mut().begin(filter, plan, transaction.serial);
         if !is_kept {
             self.known_mut().forget();
         }
-        self.members.clear();
-        self.stamp = self.stamp.wrapping_add(1);
-        if self.stamp == 0 {
+        if self.stamp == u32::MAX {
             // Once in four thousand million phases old stamps would come round.
             self.sources.clear();
             self.parts.clear();
-            self.union_stamps.clear();
-            self.stamp = 1;
+            self.stamp = 0;
+        }
+        self.stamp += 1;
+        let continues = is_kept && is_same_transaction && (phase == 2 || phase == 4) && self.last_phase == phase - 1;
+        self.last_phase = phase;
+        if !continues {
+            self.head_stamp = self.stamp;
+            self.members.clear();
         }
         self.sources.resize(plan.source_count(), Source::default());
-        self.source_answers.resize(plan.source_count() * filter.words(), 0);
         self.parts.resize(plan.part_count(), Part::default());
-        self.union_stamps.resize(plan.unions, 0);
-        self.unions.resize(plan.unions * filter.words(), 0);
+    }
+
+    /// Is what is known of a source true in this phase?
+    fn is_current(&self, program: &Program, id: SourceId, stamp: u32) -> bool {
+        stamp == self.stamp || (stamp >= self.head_stamp && program.plan.is_of_head(id))
     }
 
     #[expect(clippy::indexing_slicing, reason = "`current` is a remainder of the length")]
@@ -142,15 +144,24 @@ impl PhaseValues {
     ) {
         for group in layout.groups(block) {
             let source = self.source(program, transaction, caches, group.source);
-            let is_left_alone = group.trigger.is_some_and(|trigger| trigger & source.signature == 0);
-            if (source.first == source.last && !source.is_full)
-                || (is_left_alone && !layout.concerns(group, self.source_answer(program, group.source)))
-            {
-                continue;
+            if source.is_full {
+                // Nothing is known of the values, so every operator could match.
+                layout.checks(group).iter().for_each(|check| layout.add_all(check, candidates));
             }
-            for check in layout.checks(group) {
-                let answer = self.union(program, transaction, source, check);
-                layout.add_candidates(check, answer, candidates);
+            for index in source.first..source.last {
+                let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
+                if group.number.is_some_and(|number| self.known().is_quiet(id, number)) {
+                    continue;
+                }
+                match self.add_candidates_of(program, transaction, layout, group, id, candidates) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        if let Some(number) = group.number {
+                            self.known_mut().note_quiet(id, number);
+                        }
+                    }
+                    Err(Full) => layout.checks(group).iter().for_each(|check| layout.add_all(check, candidates)),
+                }
             }
         }
         let mut add = |rule: RuleIndex| {
@@ -199,61 +210,36 @@ impl PhaseValues {
         false
     }
 
-    /// What could match any value of a source as it is.
-    fn source_answer(&self, program: &Program, source: SourceId) -> &[u64] {
-        let words = self.prefilter(program).words();
-        self.source_answers.get(usize::from(source) * words..(usize::from(source) + 1) * words).unwrap_or_default()
-    }
-
-    /// What could match any value of a source in a lane; everything when there is no room to find out.
-    fn union(&mut self, program: &Program, transaction: &Transaction, source: Source, check: &Check) -> &[u64] {
-        let words = self.prefilter(program).words();
-        if source.is_full || check.trigger.is_some_and(|trigger| trigger & source.signature == 0) {
-            return self.source_answer(program, check.source);
-        }
-        let range = check.union as usize * words..(check.union as usize + 1) * words;
-        if self.union_stamps.get(check.union as usize).copied() != Some(self.stamp)
-            && let Some(lane) = program.plan.lane(check.lane)
-        {
-            let mut unions = std::mem::take(&mut self.unions);
-            let union = unions.get_mut(range.clone()).unwrap_or_default();
-            union.fill(0);
-            if self.unite(program, transaction, lane, source, union) == Err(Full) {
-                union.fill(u64::MAX);
-            }
-            self.unions = unions;
-            if let Some(stamp) = self.union_stamps.get_mut(check.union as usize) {
-                *stamp = self.stamp;
-            }
-        }
-        self.unions.get(range).unwrap_or_default()
-    }
-
-    fn unite(
+    /// Finds the candidates of a group because of one value; are there any?
+    fn add_candidates_of(
         &mut self,
         program: &Program,
         transaction: &Transaction,
-        lane: &Lane,
-        source: Source,
-        union: &mut [u64],
-    ) -> Result<(), Full> {
-        for index in source.first..source.last {
-            let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
-            if self.is_left_alone(lane, id) {
-                add_all(union, self.known().maybe(id));
-                continue;
-            }
-            let mut current = id;
-            for transformation in program.pipeline(lane.pipeline) {
-                if lane.is_multi_match {
-                    // The value is tested on its way too.
-                    add_all(union, self.known().maybe(current));
-                }
-                current = self.step(program, transaction, *transformation, current)?;
-            }
-            add_all(union, self.known().maybe(current));
+        layout: &Layout,
+        group: &Group,
+        id: ValueId,
+        candidates: &mut [u64],
+    ) -> Result<bool, Full> {
+        let is_left_alone = group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0);
+        if is_left_alone && !layout.concerns(group, self.known().maybe(id)) {
+            return Ok(false);
         }
-        Ok(())
+        let mut is_any = false;
+        for check in layout.checks(group) {
+            let Some(lane) = program.plan.lane(check.lane) else { continue };
+            let mut current = id;
+            if !is_left_alone && !self.is_left_alone(lane, id) {
+                for transformation in program.pipeline(lane.pipeline) {
+                    if lane.is_multi_match {
+                        // The value is tested on its way too.
+                        is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+                    }
+                    current = self.step(program, transaction, *transformation, current)?;
+                }
+            }
+            is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+        }
+        Ok(is_any)
     }
 
     /// The values of a source.
@@ -264,7 +250,9 @@ impl PhaseValues {
         caches: &mut RegexCaches,
         id: SourceId,
     ) -> Source {
-        if let Some(source) = self.sources.get(usize::from(id)).filter(|source| source.stamp == self.stamp) {
+        if let Some(source) = self.sources.get(usize::from(id))
+            && self.is_current(program, id, source.stamp)
+        {
             return *source;
         }
         let Some(target) = program.plan.source(id) else { return Source::default() };
@@ -280,13 +268,9 @@ impl PhaseValues {
 
     fn add_source(&mut self, program: &Program, transaction: &Transaction, id: SourceId, values: &[Value]) -> Source {
         let filter = self.prefilter(program);
-        let words = filter.words();
         let first = self.members.len() as u32;
-        let mut source = Source { stamp: self.stamp, first, last: first, signature: 0, is_full: false };
-        let Self { known, current, memory, members, text, source_answers, .. } = self;
-        let start = usize::from(id) * words;
-        let union = source_answers.get_mut(start..start + words).unwrap_or_default();
-        union.fill(0);
+        let mut source = Source { stamp: self.stamp, first, last: first, is_full: false };
+        let Self { known, current, memory, members, text, .. } = self;
         if let Some(known) = known.get_mut(*current) {
             for value in values {
                 let bytes = transaction.bytes(program, text, value.bytes);
@@ -294,14 +278,10 @@ impl PhaseValues {
                     source.is_full = true;
                     break;
                 };
-                add_all(union, known.maybe(id));
-                source.signature |= known.signature(id);
                 members.push(Member { value: *value, id });
             }
         }
         if source.is_full {
-            // Nothing is known of all of them, so every operator could match.
-            union.fill(u64::MAX);
             members.truncate(first as usize);
         }
         source.last = members.len() as u32;
@@ -320,10 +300,12 @@ impl PhaseValues {
         id: PartId,
         excludes: impl Fn(u32, &Value, &[u8], &mut RegexCaches) -> bool,
     ) -> Result<Range<u32>, Full> {
-        if let Some(part) = self.parts.get(usize::from(id)).filter(|part| part.stamp == self.stamp) {
-            return Ok(part.first..part.last);
-        }
         let part = program.plan.part(id).ok_or(Full)?;
+        if let Some(known) = self.parts.get(usize::from(id))
+            && self.is_current(program, part.source, known.stamp)
+        {
+            return Ok(known.first..known.last);
+        }
         let source = self.source(program, transaction, caches, part.source);
         if source.is_full {
             return Err(Full);
@@ -436,12 +418,5 @@ impl PhaseValues {
         if let Some(bit) = self.prefilter(program).bit(operator) {
             self.known_mut().learn(id, bit, is_match);
         }
-    }
-}
-
-#[inline]
-fn add_all(union: &mut [u64], answer: &[u64]) {
-    for (word, more) in union.iter_mut().zip(answer) {
-        *word |= more;
     }
 }
