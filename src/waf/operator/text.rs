@@ -33,9 +33,17 @@ pub(super) fn within(argument: &[u8], value: &[u8]) -> bool {
     if argument.len() > SHORT || value.len() < 2 {
         return memmem::find(argument, value).is_some();
     }
-    // Making a searcher would take longer than the search. Lists are divided by the first byte, so it tells little.
-    let second = value.get(1);
-    argument.windows(value.len()).any(|window| window.get(1) == second && window == value)
+    // Making a searcher would take longer than the search.
+    let rank = |byte: &u8| match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' | b'/' | b'-' => 2,
+        b'a'..=b'z' => 1,
+        _ => 0,
+    };
+    let Some((offset, rarest)) = value.iter().enumerate().min_by_key(|(_, byte)| rank(byte)) else { return true };
+    memchr::memchr_iter(*rarest, argument).any(|at| {
+        let start = at.checked_sub(offset);
+        start.and_then(|start| argument.get(start..start + value.len())) == Some(value)
+    })
 }
 
 /// `argument` occurs in the text with no word character beside it.

@@ -10,9 +10,6 @@ use crate::waf::operator::Comparison;
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
 use crate::waf::signature::Signature;
 
-/// Groups that something is remembered of.
-const MOST_NUMBERED: u32 = 4096;
-
 /// Blocks of all phases.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
@@ -73,15 +70,13 @@ impl Count {
 /// What a block asks for one source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group {
-    /// Tells groups apart in what is remembered of values; nothing when nothing is.
-    pub(crate) number: Option<u32>,
     pub(crate) source: SourceId,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
     /// The masks of all its checks together.
     first_mask: u32,
-    first_check: u32,
-    last_check: u32,
+    pub(crate) first_check: u32,
+    pub(crate) last_check: u32,
 }
 
 /// What to ask for when a block is entered.
@@ -128,6 +123,11 @@ impl Layout {
     /// Rules of a block that count.
     pub(crate) fn counts(&self, block: Block) -> &[Count] {
         self.counts.get(block.first_count as usize..block.last_count as usize).unwrap_or_default()
+    }
+
+    /// A check.
+    pub(crate) fn check(&self, number: u32) -> Option<&Check> {
+        self.checks.get(number as usize)
     }
 
     /// The checks of a group.
@@ -181,12 +181,9 @@ impl Layout {
         self.hits.get(check.first_hit as usize..check.last_hit as usize).unwrap_or_default()
     }
 
-    /// Gives the groups numbers, and says how many.
-    pub(super) fn number(&mut self) -> usize {
-        for (number, group) in (0..MOST_NUMBERED).zip(&mut self.groups) {
-            group.number = Some(number);
-        }
-        self.groups.len().min(MOST_NUMBERED as usize)
+    /// How many checks there are.
+    pub(super) fn check_count(&self) -> usize {
+        self.checks.len()
     }
 
     /// Of all rules, or of those that `folding` leaves.
@@ -260,8 +257,7 @@ impl Builder<'_> {
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
-                let group =
-                    Group { number: None, source, trigger: Some(0), first_mask, first_check: next, last_check: next };
+                let group = Group { source, trigger: Some(0), first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));

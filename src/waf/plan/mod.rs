@@ -21,7 +21,7 @@ use super::signature::Signature;
 use super::transformation::{Transformation, Trigger};
 
 pub(crate) use fold::{Assignments, Folding, Step};
-pub(crate) use layout::{Block, Doubt, Group, Layout};
+pub(crate) use layout::{Block, Check, Doubt, Group, Layout};
 pub(crate) use shape::Shape;
 
 /// Index of a source.
@@ -44,8 +44,6 @@ pub(crate) struct Plan {
     /// Of each source: does it stay the same from the phase of a head to that of its body?
     is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
-    /// Groups that have a number.
-    pub(crate) numbered_groups: usize,
     parts: Vec<Part>,
     /// Distinct lists of targets.
     lists: Vec<Box<[PartId]>>,
@@ -103,6 +101,16 @@ impl Plan {
     /// Does taking these rules away make what was folded untrue?
     pub(crate) fn needs_any(&self, rules: &RuleSet) -> bool {
         self.folded.as_ref().is_some_and(|(folding, _)| folding.needs_any(rules))
+    }
+
+    /// The layout that most transactions go by.
+    pub(crate) fn usual(&self) -> &Layout {
+        self.folded.as_ref().map_or(&self.whole, |(_, layout)| layout)
+    }
+
+    /// How many checks the usual layout has.
+    pub(crate) fn check_count(&self) -> usize {
+        self.usual().check_count()
     }
 
     /// May the audit engine be on in a folded transaction?
@@ -211,8 +219,6 @@ impl<'p> Builder<'p> {
             let layout = Layout::new(program, &plan, Some(&folding));
             (folding, layout)
         });
-        let usual = plan.folded.as_mut().map_or(&mut plan.whole, |(_, layout)| layout);
-        plan.numbered_groups = usual.number();
         plan
     }
 

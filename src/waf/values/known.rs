@@ -70,7 +70,7 @@ struct Store {
     maybe: Vec<u64>,
     /// Operators that certainly match.
     surely: Vec<u64>,
-    /// Groups of checks that none of a kept value's answers concerns, a bit each.
+    /// Checks that no answer for a kept value concerns, a bit each.
     quiet: Vec<u64>,
     /// What each transformation makes of a value; a row for those that have been transformed.
     steps: Vec<ValueId>,
@@ -157,7 +157,7 @@ impl Known {
     /// Begins a phase.
     pub(super) fn begin(&mut self, filter: &Prefilter, plan: &Plan, serial: u64) {
         if self.id != filter.id() {
-            let (transformations, quiet_words) = (plan.transformations, plan.numbered_groups.div_ceil(64));
+            let (transformations, quiet_words) = (plan.transformations, plan.check_count().div_ceil(64));
             let words = filter.words();
             *self = Self { id: filter.id(), words, transformations, quiet_words, ..Self::default() };
         }
@@ -314,20 +314,23 @@ impl Known {
         store.maybe.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
     }
 
-    /// Is it known that no answer for the value concerns the group?
+    /// Of 64 checks, those that are not known to ask for nothing that a value has.
     #[inline]
-    pub(super) fn is_quiet(&self, id: ValueId, group: u32) -> bool {
-        id & PASSING == 0
-            && (self.kept.quiet.get(id as usize * self.quiet_words + (group / 64) as usize))
-                .is_some_and(|word| word & (1 << (group % 64)) != 0)
+    pub(super) fn open_checks(&self, id: ValueId, word: u32) -> u64 {
+        if id & PASSING != 0 {
+            return u64::MAX;
+        }
+        let quiet = self.kept.quiet.get(id as usize * self.quiet_words + word as usize);
+        quiet.map_or(u64::MAX, |quiet| !quiet)
     }
 
-    /// No answer for the value concerns the group.
-    pub(super) fn note_quiet(&mut self, id: ValueId, group: u32) {
+    /// These of 64 checks ask for nothing that the value has.
+    #[inline]
+    pub(super) fn close_checks(&mut self, id: ValueId, word: u32, checks: u64) {
         if id & PASSING == 0
-            && let Some(word) = self.kept.quiet.get_mut(id as usize * self.quiet_words + (group / 64) as usize)
+            && let Some(quiet) = self.kept.quiet.get_mut(id as usize * self.quiet_words + word as usize)
         {
-            *word |= 1 << (group % 64);
+            *quiet |= checks;
         }
     }
 

@@ -8,8 +8,8 @@ mod known;
 
 use std::ops::Range;
 
-use super::collection::{Collector, Value, Wanted};
-use super::plan::{Block, Doubt, Group, Lane, Layout, PartId, SourceId};
+use super::collection::{Buffer, Bytes, Collector, Span, Value, Wanted};
+use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
 use super::program::{OperatorId, Program, RuleIndex};
 use super::scratch::RegexCaches;
@@ -21,6 +21,12 @@ use known::{Known, Place};
 
 /// Prefilters whose values are kept: two of each of four programs.
 const PREFILTERS: usize = 8;
+
+/// Values that are remembered by where they lie.
+const RECENT: usize = 64;
+
+/// No value lies there.
+const NOWHERE: Bytes = Bytes { buffer: Buffer::Text, span: Span { start: u32::MAX, len: 0 } };
 
 /// The values of one phase.
 #[derive(Debug, Default)]
@@ -40,6 +46,8 @@ pub(crate) struct PhaseValues {
     /// Those of the head have at least this one.
     head_stamp: u32,
     sources: Vec<Source>,
+    /// Values that several sources have, by where they begin.
+    recent: Vec<(Bytes, ValueId)>,
     /// Ranges of `members`.
     parts: Vec<Part>,
     collected: Vec<Value>,
@@ -101,6 +109,8 @@ impl PhaseValues {
         if !continues {
             self.head_stamp = self.stamp;
             self.members.clear();
+            self.recent.clear();
+            self.recent.resize(RECENT, (NOWHERE, 0));
         }
         self.sources.resize(plan.source_count(), Source::default());
         self.parts.resize(plan.part_count(), Part::default());
@@ -150,18 +160,7 @@ impl PhaseValues {
             }
             for index in source.first..source.last {
                 let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
-                if group.number.is_some_and(|number| self.known().is_quiet(id, number)) {
-                    continue;
-                }
-                match self.add_candidates_of(program, transaction, layout, group, id, candidates) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        if let Some(number) = group.number {
-                            self.known_mut().note_quiet(id, number);
-                        }
-                    }
-                    Err(Full) => layout.checks(group).iter().for_each(|check| layout.add_all(check, candidates)),
-                }
+                self.add_candidates_of(program, transaction, layout, group, id, candidates);
             }
         }
         let mut add = |rule: RuleIndex| {
@@ -210,7 +209,7 @@ impl PhaseValues {
         false
     }
 
-    /// Finds the candidates of a group because of one value; are there any?
+    /// Finds the candidates of a group because of one value.
     fn add_candidates_of(
         &mut self,
         program: &Program,
@@ -219,27 +218,67 @@ impl PhaseValues {
         group: &Group,
         id: ValueId,
         candidates: &mut [u64],
-    ) -> Result<bool, Full> {
-        let is_left_alone = group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0);
-        if is_left_alone && !layout.concerns(group, self.known().maybe(id)) {
-            return Ok(false);
-        }
-        let mut is_any = false;
-        for check in layout.checks(group) {
-            let Some(lane) = program.plan.lane(check.lane) else { continue };
-            let mut current = id;
-            if !is_left_alone && !self.is_left_alone(lane, id) {
-                for transformation in program.pipeline(lane.pipeline) {
-                    if lane.is_multi_match {
-                        // The value is tested on its way too.
-                        is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+    ) {
+        // What is remembered is about the checks of the usual layout.
+        let is_usual = std::ptr::eq(layout, program.plan.usual());
+        let mut is_left_alone = None;
+        for word in group.first_check / 64..=(group.last_check - 1) / 64 {
+            let from = group.first_check.saturating_sub(word * 64).min(63);
+            let to = (word * 64 + 64).saturating_sub(group.last_check).min(63);
+            let mut open = (u64::MAX << from) & (u64::MAX >> to);
+            if is_usual {
+                open &= self.known().open_checks(id, word);
+            }
+            if open == 0 {
+                continue;
+            }
+            let is_left_alone = *is_left_alone
+                .get_or_insert_with(|| group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0));
+            let mut quiet = open;
+            if !is_left_alone || layout.concerns(group, self.known().maybe(id)) {
+                while open != 0 {
+                    let bit = open.trailing_zeros();
+                    open &= open - 1;
+                    let Some(check) = layout.check(word * 64 + bit) else { break };
+                    match self.add_candidates_of_check(program, transaction, layout, check, id, candidates) {
+                        Ok(false) => {}
+                        Ok(true) => quiet &= !(1 << bit),
+                        Err(Full) => {
+                            layout.add_all(check, candidates);
+                            quiet &= !(1 << bit);
+                        }
                     }
-                    current = self.step(program, transaction, *transformation, current)?;
                 }
             }
-            is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+            if is_usual {
+                self.known_mut().close_checks(id, word, quiet);
+            }
         }
-        Ok(is_any)
+    }
+
+    /// Finds the candidates of a check because of one value; are there any?
+    fn add_candidates_of_check(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        layout: &Layout,
+        check: &Check,
+        id: ValueId,
+        candidates: &mut [u64],
+    ) -> Result<bool, Full> {
+        let Some(lane) = program.plan.lane(check.lane) else { return Ok(false) };
+        let mut is_any = false;
+        let mut current = id;
+        if !self.is_left_alone(lane, id) {
+            for transformation in program.pipeline(lane.pipeline) {
+                if lane.is_multi_match {
+                    // The value is tested on its way too.
+                    is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+                }
+                current = self.step(program, transaction, *transformation, current)?;
+            }
+        }
+        Ok(is_any | layout.add_candidates(check, self.known().maybe(current), candidates))
     }
 
     /// The values of a source.
@@ -270,14 +309,24 @@ impl PhaseValues {
         let filter = self.prefilter(program);
         let first = self.members.len() as u32;
         let mut source = Source { stamp: self.stamp, first, last: first, is_full: false };
-        let Self { known, current, memory, members, text, .. } = self;
+        let Self { known, current, memory, members, text, recent, .. } = self;
         if let Some(known) = known.get_mut(*current) {
             for value in values {
+                let slot = recent.get_mut(value.bytes.span.start as usize % RECENT);
+                if let Some((known, id)) = slot.as_deref()
+                    && *known == value.bytes
+                {
+                    members.push(Member { value: *value, id: *id });
+                    continue;
+                }
                 let bytes = transaction.bytes(program, text, value.bytes);
                 let Ok(id) = known.given(filter, memory, value.bytes, bytes) else {
                     source.is_full = true;
                     break;
                 };
+                if let Some(slot) = slot.filter(|_| value.bytes.buffer == Buffer::Arena) {
+                    *slot = (value.bytes, id);
+                }
                 members.push(Member { value: *value, id });
             }
         }
