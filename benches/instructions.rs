@@ -75,8 +75,9 @@ fn measured(subject: &Subject, program: &Program, scratch: &mut Scratch) {
 fn measure(name: &str) -> ExitCode {
     let Some(setup) = setups().into_iter().find(|setup| key(setup) == name) else { return ExitCode::from(2) };
     let (program, _) = setup.compile(&EngineOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    let mut scratch = Scratch::new();
     for scenario in scenarios(&setup) {
+        // What a worker keeps shall not depend on the scenarios before.
+        let mut scratch = Scratch::new();
         let subject = Subject::of(&scenario).expect("scenarios are well-formed");
         let found = subject.run(&program, &mut scratch);
         let expected = scenario.expected.of(&setup).unwrap_or(found.decision);
