@@ -53,22 +53,10 @@ fn program(shared: &Path, paranoia: u8, options: &EngineOptions) -> Program {
     rule_set::compile_with(&root, &FileLoader, options).unwrap_or_else(|problems| panic!("{problems}")).0
 }
 
-/// Reference first.
-fn combinations() -> Vec<(&'static str, EngineOptions)> {
-    let reference = EngineOptions::reference();
-    vec![
-        ("reference", reference.clone()),
-        ("default", EngineOptions::default()),
-        ("prefilter", EngineOptions { prefilter: true, ..reference.clone() }),
-        ("transformation cache", EngineOptions { transformation_cache: true, ..reference.clone() }),
-        ("folding", EngineOptions { transformation_cache: true, fold_constants: true, ..reference.clone() }),
-        ("shared operators", EngineOptions { share_operators: true, ..reference }),
-    ]
-}
-
-/// Runs the requests with every combination; every `step`th of them with those other than the default.
-fn compare(shared: &Path, paranoia: u8, requests: &[Vec<u8>], step: usize) {
-    let combinations = combinations();
+/// Runs the requests with every combination; but with those other than the default every seventh unless all are wanted.
+fn compare(shared: &Path, paranoia: u8, requests: &[Vec<u8>]) {
+    let step = if is_full() { 1 } else { 7 };
+    let combinations = EngineOptions::combinations();
     let programs: Vec<Program> = combinations.iter().map(|(_, options)| program(shared, paranoia, options)).collect();
     let mut engines: Vec<Engine<'_>> = programs.iter().map(Engine::new).collect();
     let mut different = 0;

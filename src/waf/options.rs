@@ -90,9 +90,10 @@ impl EngineOptions {
 type Switch = fn(&mut EngineOptions) -> &mut bool;
 
 /// The fast paths that can be switched off.
-const SWITCHES: [(&str, Switch); 3] = [
+const SWITCHES: [(&str, Switch); 4] = [
     ("prefilter", |options| &mut options.prefilter),
     ("transformation cache", |options| &mut options.transformation_cache),
+    ("folded constants", |options| &mut options.fold_constants),
     ("shared operators", |options| &mut options.share_operators),
 ];
 
