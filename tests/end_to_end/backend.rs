@@ -68,6 +68,15 @@ where
     .await
 }
 
+/// A backend that offers HTTP/2 and does with each connection what the test wants.
+pub(crate) async fn raw<F, R>(lab: &Lab, serve: F) -> SocketAddr
+where
+    F: Fn(TlsStream<TcpStream>) -> R + Clone + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    accept(lab, true, Arc::default(), serve).await
+}
+
 /// What reached a recorder: the bytes of each connection.
 #[derive(Clone, Default)]
 pub(crate) struct Recorded {

@@ -174,6 +174,99 @@ async fn a_backend_that_dies_over_a_new_connection_costs_no_safe_request() {
     gateway.assert_sound();
 }
 
+/// HTTP/2 with one stream at a time on the first connection, which holds `/hold` and ends when told; what comes over
+/// later ones is answered, and told with the length of its body.
+#[derive(Clone)]
+struct Narrow {
+    connections: Arc<AtomicUsize>,
+    end: tokio::sync::watch::Receiver<bool>,
+    holds: Arc<AtomicBool>,
+    told: Arc<std::sync::Mutex<Vec<(String, usize)>>>,
+}
+
+impl Narrow {
+    async fn serve(mut self, stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>) {
+        let is_first = self.connections.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(if is_first { 1 } else { 100 });
+        let mut connection = builder.handshake::<_, Bytes>(stream).await.expect("a preface");
+        let mut held = Vec::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = connection.accept() => accepted,
+                Ok(()) = self.end.changed(), if is_first => return,
+            };
+            let Some(Ok((request, mut respond))) = accepted else { return };
+            let path = request.uri().path().to_owned();
+            if path == "/hold" && is_first {
+                held.push(respond);
+                self.holds.store(true, Ordering::SeqCst);
+                continue;
+            }
+            let told = Arc::clone(&self.told);
+            spawn(async move {
+                let (mut body, mut length) = (request.into_body(), 0);
+                while let Some(Ok(data)) = body.data().await {
+                    drop(body.flow_control().release_capacity(data.len()));
+                    length += data.len();
+                }
+                told.lock().expect("nobody panicked with it").push((path, length));
+                drop(respond.send_response(http::Response::new(()), true));
+            });
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_of_which_a_failed_attempt_took_a_part_is_not_sent_with_a_hole() {
+    let lab = Lab::new();
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let narrow = Narrow { connections: Arc::default(), end: ended, holds: Arc::default(), told: Arc::default() };
+    let serving = narrow.clone();
+    let address = backend::raw(&lab, move |stream| serving.clone().serve(stream)).await;
+    let mut configuration = lab.configuration(&[address]);
+    configuration.pool = "    http2: true".to_owned();
+    configuration.runtime = "workers: 1".to_owned();
+    let mut gateway = Gateway::start(&lab, &configuration.text());
+    let running = |count: usize| gateway.metric("portcullis_upstream_requests_running", "") == count as f64;
+    let head = |method: &str, path: &str, length: usize| {
+        format!("{method} {path} HTTP/1.1\r\nHost: {EDGE}\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(Raw::connect(&lab, gateway.address()).await);
+    }
+    let [hold, queue, torn, whole, other] = &mut clients[..] else { panic!("five clients") };
+    // The backend's settings are known after its first answer.
+    hold.write(head("GET", "/warm", 0)).await;
+    assert!(hold.response().await.starts_with("HTTP/1.1 200"));
+    // One stream runs, one waits within the connection, and further requests wait to be taken by it.
+    hold.write(head("GET", "/hold", 0)).await;
+    wait_for("the stream", || narrow.holds.load(Ordering::SeqCst)).await;
+    queue.write(head("GET", "/queue", 0)).await;
+    wait_for("the second", || running(2)).await;
+    torn.write(head("PUT", "/torn", 10)).await;
+    wait_for("the third", || running(3)).await;
+    whole.write(head("PUT", "/whole", 5)).await;
+    wait_for("the fourth", || running(4)).await;
+    torn.write("hello").await;
+    // The one worker has seen that part when it has answered what came after it.
+    other.write("GET / HTTP/1.1\r\n\r\n").await;
+    assert!(other.until("\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    end.send(true).expect("the backend runs");
+    let answer = torn.response().await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    whole.write("world").await;
+    for client in [hold, queue, whole] {
+        let answer = client.response().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let told = narrow.told.lock().expect("nobody panicked with it").clone();
+    assert!(!told.iter().any(|(path, _)| path == "/torn"), "{told:?}");
+    assert!(told.contains(&("/whole".to_owned(), 5)), "{told:?}");
+    gateway.assert_sound();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
     let count = if is_slow() { 1000 } else { 100 };
