@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use lab::{backend, canned, echo, gate, with_rules};
-use portcullis::config::model::{Beyond, HostHeader, LogSink, PathMatch, RouteAction};
+use portcullis::config::model::{Beyond, HostHeader, LogSink, OnFault, PathMatch, RouteAction};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const GET_CLOSE: &str = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
@@ -714,6 +714,60 @@ fn bodies_beyond_the_window() {
         long.len()
     );
     assert!(reject.exchange(&chunked).starts_with("HTTP/1.1 413"));
+}
+
+#[test]
+fn inspection_that_does_not_end_is_not_waited_for() {
+    let long = format!("q={}", "few words, &q=".repeat(50_000));
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{long}", long.len());
+    let server = backend(move |mut peer| {
+        loop {
+            let head = peer.head();
+            if head.is_empty() {
+                return;
+            }
+            peer.body(&head);
+            peer.write(if head.starts_with("POST") { "HTTP/1.1 204 No Content\r\n\r\n" } else { &answer });
+        }
+    });
+    let post = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{long}",
+        long.len()
+    );
+    let get = "GET /long HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned();
+    let rules = r#"
+        SecRuleEngine On
+        SecRequestBodyAccess On
+        SecRequestBodyNoFilesLimit 2000000
+        SecArgumentsLimit 100000
+        SecResponseBodyAccess On
+        SecResponseBodyLimit 2000000
+        SecRule ARGS "@rx ^(?:[a-z]+ ?)+,;$" "id:1,phase:2,deny,t:none,t:urlDecodeUni,t:lowercase"
+        SecRule RESPONSE_BODY "@rx (?:[a-z]+ ?)+,;$" "id:2,phase:4,deny,t:none,t:urlDecodeUni,t:lowercase"
+    "#;
+    for (patience, on_fault, statuses, verdict) in [
+        (Duration::from_secs(60), OnFault::Deny, [204, 200], "allowed"),
+        (Duration::ZERO, OnFault::Deny, [503, 503], "failed"),
+        (Duration::ZERO, OnFault::Allow, [204, 200], "failed"),
+    ] {
+        let gate = lab::gate_with(&[server.address], patience, |configuration| {
+            with_rules(configuration, rules);
+            let policy = &mut configuration.policies[0];
+            policy.on_fault = on_fault;
+            (policy.request_body.bytes, policy.response_body.bytes) = (4_000_000, 4_000_000);
+        });
+        for (index, (request, status)) in [&post, &get].into_iter().zip(statuses).enumerate() {
+            let answer = gate.exchange(request);
+            let start = answer.get(..200).unwrap_or(&answer);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{patience:?} {on_fault:?}: {start}");
+            assert!(status != 200 || answer.ends_with(&long));
+            let record = gate.records(index + 1).remove(index);
+            assert_eq!(record["waf"]["verdict"], verdict, "{record}");
+            let kind = if status == 503 { "inspection_timeout".into() } else { serde_json::Value::Null };
+            assert_eq!(record["fault"]["kind"], kind, "{record}");
+        }
+    }
 }
 
 #[test]

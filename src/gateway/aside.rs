@@ -1,19 +1,22 @@
 //! Inspection of long bodies beside the workers.
 //!
 //! A phase runs to its end without a pause, and over two megabytes of JSON that is long: every other connection of the
-//! worker would wait for it. So a phase with more than [`limits::INSPECTION_INLINE_BYTES`] to look at goes to a thread
+//! worker would wait for it. So a phase with more than [`INSPECTION_INLINE_BYTES`] to look at goes to a thread
 //! of tokio's blocking pool, with a scratch of its own, while the request's task waits and the worker serves others.
 //!
 //! What must stay true:
 //! - Bounded: as many run at a time as there are workers; who comes later waits, in order, with nothing but the body
 //!   that it holds anyway. Scratches are made when they are first needed, as many as that, and kept.
-//! - No wait without an end: after [`limits::INSPECTION_PATIENCE`] the policy's `on_fault` decides. The engine cannot be
+//! - No wait without an end: after [`INSPECTION_PATIENCE`] the policy's `on_fault` decides. The engine cannot be
 //!   stopped in the middle of a phase, so the transaction is given up, and its thread comes free when the phase ends.
 //! - One exit: of a request whose client leaves meanwhile the whole account ([`Exchange::record`]) is handed to the
 //!   thread, which has the transaction, and closes it when the phase is over.
 //!
 //! Threads of our own with a queue were left: they would have to be started, named and ended, for the same two threads
 //! and the same bound. Yielding inside the engine was left too: it would have to be able to stop within any regex.
+//!
+//! [`INSPECTION_INLINE_BYTES`]: crate::limits::INSPECTION_INLINE_BYTES
+//! [`INSPECTION_PATIENCE`]: crate::limits::INSPECTION_PATIENCE
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +30,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Worker;
 use super::fault::{Fault, FaultKind};
 use super::request::Exchange;
-use crate::limits;
 use crate::runtime::clock;
 use crate::waf::{CollectionStore, Program, Scratch, Transaction, Verdict};
 
@@ -40,15 +42,16 @@ pub struct Aside {
     places: Arc<Semaphore>,
     /// Of places that are free.
     scratches: Mutex<Vec<Scratch>>,
+    patience: Duration,
     collections: Arc<dyn CollectionStore>,
 }
 
 impl Aside {
-    /// With so many places.
+    /// With so many places, and so much patience ([`crate::limits::INSPECTION_PATIENCE`], but for tests).
     #[must_use]
-    pub fn new(places: usize, collections: &Arc<dyn CollectionStore>) -> Self {
+    pub fn new(places: usize, patience: Duration, collections: &Arc<dyn CollectionStore>) -> Self {
         let places = Arc::new(Semaphore::new(places.max(1)));
-        Self { places, scratches: Mutex::default(), collections: Arc::clone(collections) }
+        Self { places, scratches: Mutex::default(), patience, collections: Arc::clone(collections) }
     }
 
     fn scratches(&self) -> MutexGuard<'_, Vec<Scratch>> {
@@ -178,8 +181,9 @@ impl Job {
 impl Exchange {
     /// Runs a phase aside. `None`: nothing is inspected (any more).
     pub(super) async fn engine_aside(&mut self, work: Work) -> Result<Option<Verdict>, Fault> {
-        self.timer.arm(limits::INSPECTION_PATIENCE);
-        let places = Arc::clone(&self.worker.shared.aside.places);
+        let aside = &self.worker.shared.aside;
+        self.timer.arm(aside.patience);
+        let places = Arc::clone(&aside.places);
         let mut place = pin!(places.acquire_owned());
         let timer = &mut self.timer;
         let place = poll_fn(|cx| match place.as_mut().poll(cx) {

@@ -21,7 +21,7 @@ impl Exchange {
         if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
             return;
         }
-        let mut fields = FieldsBuilder::default();
+        let mut fields = FieldsBuilder::with_capacity(256, 8);
         reply.fields(self, |name, value| fields.push(name, value));
         let fields = fields.finish();
         let told = self.engine(|transaction, program, _, _| {

@@ -181,6 +181,12 @@ pub struct FieldsBuilder {
 }
 
 impl FieldsBuilder {
+    /// With room for so many bytes and lines.
+    #[must_use]
+    pub fn with_capacity(bytes: usize, lines: usize) -> Self {
+        Self { bytes: BytesMut::with_capacity(bytes), list: Vec::with_capacity(lines) }
+    }
+
     /// Appends a line.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.bytes.len();

@@ -21,6 +21,7 @@ use crate::config::{Loaded, RuleCache, diff, needs_restart};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dns::BlockListCache;
 use crate::gateway::{Aside, Drain, Shared, Snapshot};
+use crate::limits;
 use crate::telemetry::{Metrics, Recorder, RecorderError, log};
 use crate::tls::ticket::Tickets;
 use crate::waf::CollectionStore;
@@ -161,7 +162,7 @@ impl Gateway {
         let asker = Asker::start();
         let recorder = Recorder::start(&logs, metrics)?;
         let background = Background::start(&snapshot.upstreams);
-        let aside = Aside::new(settings.workers, &collections);
+        let aside = Aside::new(settings.workers, limits::INSPECTION_PATIENCE, &collections);
         let shared = Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), recorder, collections, aside });
         let workers = Workers::start(settings, &shared).map_err(StartError::Threads)?;
         let mut gateway = Self { shared, workers, slots: Vec::new(), tickets, rules, background, sweeper, asker, logs };

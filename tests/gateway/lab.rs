@@ -149,6 +149,11 @@ pub(crate) struct Gate {
 
 /// Starts a gateway in front of backends.
 pub(crate) fn gate(backends: &[SocketAddr], change: impl FnOnce(&mut Configuration)) -> Gate {
+    gate_with(backends, portcullis::limits::INSPECTION_PATIENCE, change)
+}
+
+/// Starts one with so much patience with inspection.
+pub(crate) fn gate_with(backends: &[SocketAddr], patience: Duration, change: impl FnOnce(&mut Configuration)) -> Gate {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("access.json");
     let mut configuration = configuration(backends, log.clone());
@@ -166,7 +171,7 @@ pub(crate) fn gate(backends: &[SocketAddr], change: impl FnOnce(&mut Configurati
     let shared = Arc::new(Shared {
         snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
         recorder,
-        aside: Aside::new(1, &collections),
+        aside: Aside::new(1, patience, &collections),
         collections,
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
