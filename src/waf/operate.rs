@@ -70,6 +70,15 @@ impl CompiledOperator {
         self.text.is_none() && !depends_on_more
     }
 
+    /// Can a search end without an answer?
+    pub(crate) fn can_give_up(&self) -> bool {
+        match &self.operator {
+            Operator::Rx(regex, _) | Operator::RxGlobal(regex, _) => regex.as_ref().is_none_or(Regex::uses_backtracker),
+            Operator::Verify(..) => true,
+            _ => false,
+        }
+    }
+
     /// The argument with its macros replaced, when it has any; in `scratch.argument`.
     fn expand(&self, program: &Program, transaction: &Transaction, scratch: &mut Scratch, rule: RuleIndex) {
         if let Some(text) = &self.text {

@@ -18,7 +18,7 @@ use crate::waf::values::{Full, Member, PhaseValues, ValueId};
 #[derive(Debug, Default)]
 pub(crate) struct CandidateScratch {
     values: PhaseValues,
-    /// Rules of the phase, a bit each.
+    /// Rules of the phase, a bit each, and again for their links.
     candidates: Vec<u64>,
 }
 
@@ -148,12 +148,17 @@ fn walk(
     }
 }
 
-/// The first candidate from `index` on and before `end`, or `end`.
+/// The first candidate from `index` on and before `end`, or `end`. It has a bit in both halves ([`Layout::always`]).
 fn next_candidate(candidates: &[u64], index: RuleIndex, end: RuleIndex) -> RuleIndex {
+    let (rules, links) = candidates.split_at(candidates.len() / 2);
+    let word = |number: u32| {
+        let rules = rules.get(number as usize).copied().unwrap_or_default();
+        rules & links.get(number as usize).copied().unwrap_or_default()
+    };
     let mut number = index / 64;
     let mut mask = u64::MAX << (index % 64);
     while number * 64 < end {
-        let word = candidates.get(number as usize).copied().unwrap_or_default() & mask;
+        let word = word(number) & mask;
         if word != 0 {
             return (number * 64 + word.trailing_zeros()).min(end);
         }

@@ -25,8 +25,10 @@ pub(crate) struct Layout {
     hits: Vec<Hit>,
     doubts: Vec<Doubt>,
     counts: Vec<Count>,
-    /// Rules that are candidates always, a bit each.
+    /// Rules that are candidates always, a bit each; and behind them those of whose links nothing is asked.
     always: Vec<u64>,
+    /// How far behind its rule the bit is that says that a later link of its chain could match.
+    links: RuleIndex,
 }
 
 /// Rules for which candidates are found together, when the first of them is come to.
@@ -141,7 +143,8 @@ impl Layout {
         answer.iter().zip(masks).any(|(word, mask)| word & mask != 0)
     }
 
-    /// Rules that are candidates always.
+    /// What is there before anything is asked: twice as many bits as there are rules, rounded up to words. A rule is a
+    /// candidate when it has one in both halves: it could match, and so could a later link of its chain.
     pub(crate) fn always(&self) -> &[u64] {
         &self.always
     }
@@ -188,11 +191,10 @@ impl Layout {
 
     /// Of all rules, or of those that `folding` leaves.
     pub(super) fn new(program: &Program, plan: &Plan, folding: Option<&Folding>) -> Self {
-        let layout = Self {
-            block_of: vec![u32::MAX; program.rules.len()],
-            always: vec![0; program.rules.len().div_ceil(64)],
-            ..Self::default()
-        };
+        let words = program.rules.len().div_ceil(64);
+        let always = [0, u64::MAX].into_iter().flat_map(|word| std::iter::repeat_n(word, words)).collect();
+        let block_of = vec![u32::MAX; program.rules.len()];
+        let layout = Self { block_of, always, links: words as RuleIndex * 64, ..Self::default() };
         let mut builder = Builder { program, plan, folding, layout };
         for phase in 1..=5 {
             builder.add_blocks(phase);
@@ -242,11 +244,10 @@ impl Builder<'_> {
                 continue;
             }
             let is_settled = self.folding.is_some_and(|folding| folding.step(index).is_some());
-            if (is_settled || !self.add_hits(phase, index, rule, &mut checks))
-                && let Some(word) = self.layout.always.get_mut((index / 64) as usize)
-            {
-                *word |= 1 << (index % 64);
+            if is_settled || !self.add_hits(phase, index, rule, index, &mut checks) {
+                self.set_always(index, true);
             }
+            self.add_link_hits(phase, index, rule, &mut checks);
         }
         let first_group = self.layout.groups.len() as u32;
         let words = self.plan.prefilter(phase).words();
@@ -278,6 +279,32 @@ impl Builder<'_> {
         });
     }
 
+    fn set_always(&mut self, bit: RuleIndex, is_set: bool) {
+        if let Some(word) = self.layout.always.get_mut((bit / 64) as usize) {
+            *word = *word & !(1 << (bit % 64)) | u64::from(is_set) << (bit % 64);
+        }
+    }
+
+    /// A chain whose first links do nothing but match need not be begun when a later one cannot match.
+    fn add_link_hits(&mut self, phase: u8, index: RuleIndex, starter: &Rule, checks: &mut Hits) {
+        if self.folding.is_none() || !self.program.options.prefilter {
+            return;
+        }
+        let bit = index + self.layout.links;
+        let links = (index + 1..starter.chain_end).filter_map(|link| Some((link, self.program.rule(link)?)));
+        let mut before = starter;
+        for (number, link) in links {
+            if !leaves_no_trace(self.program, before) {
+                return;
+            }
+            if self.add_hits(phase, number, link, bit, checks) {
+                self.set_always(bit, false);
+                return;
+            }
+            before = link;
+        }
+    }
+
     /// Adds a check to the last group.
     fn add_check(&mut self, lane: LaneId, hits: Vec<Hit>, words: usize) {
         let layout = &mut self.layout;
@@ -302,28 +329,34 @@ impl Builder<'_> {
         group.last_check = layout.checks.len() as u32;
     }
 
-    /// Notes what makes the rule a candidate; `false` when it has to be one always.
-    fn add_hits(&mut self, phase: u8, index: RuleIndex, rule: &Rule, checks: &mut Hits) -> bool {
+    /// Notes what makes a rule or link set `bit`; `false` when nothing is known of that.
+    fn add_hits(&mut self, phase: u8, index: RuleIndex, rule: &Rule, bit: RuleIndex, checks: &mut Hits) -> bool {
         if let Shape::Values(source, comparison, number, wanted) = self.plan.shape(index)
             && self.program.options.prefilter
         {
-            self.layout.counts.push(Count { rule: index, source, comparison, number, wanted });
+            self.layout.counts.push(Count { rule: bit, source, comparison, number, wanted });
             return true;
         }
-        let (Some(view), Some(bit)) = (self.plan.view(index), self.plan.prefilter(phase).bit(rule.operator)) else {
+        let (Some(view), Some(asked)) = (self.plan.view(index), self.plan.prefilter(phase).bit(rule.operator)) else {
             return false;
         };
         if rule.is_negated {
             // What a negated rule captures is what its operator matches; and multiMatch looks at more than the last value.
             let can_be_known = !rule.captures && !rule.is_multi_match;
             if can_be_known {
-                self.layout.doubts.push(Doubt { rule: index, operator: rule.operator, view });
+                self.layout.doubts.push(Doubt { rule: bit, operator: rule.operator, view });
             }
             return can_be_known;
         }
         for part in self.plan.list(view.list).iter().filter_map(|part| self.plan.part(*part)) {
-            checks.entry((part.source, view.lane)).or_default().push(Hit { bit, rule: index });
+            checks.entry((part.source, view.lane)).or_default().push(Hit { bit: asked, rule: bit });
         }
         true
     }
+}
+
+/// Does a match, or the search for one, change nothing but MATCHED_VAR?
+fn leaves_no_trace(program: &Program, rule: &Rule) -> bool {
+    let operator = program.operator(rule.operator);
+    program.actions(rule).is_empty() && !rule.captures && operator.is_pure() && !operator.can_give_up()
 }

@@ -145,3 +145,33 @@ fn scores_that_are_never_raised() {
     assert_eq!(ids(rules, "/?a=x"), [5, 7]);
     assert_eq!(ids(rules, "/"), [6, 7]);
 }
+
+#[test]
+fn a_chain_is_begun_only_when_a_later_link_could_match() {
+    let rules = r#"
+        SecRule REQUEST_METHOD "@streq GET" "id:1,phase:1,pass,chain"
+            SecRule REQUEST_HEADERS:X-A "!@rx ^0$" "chain"
+            SecRule ARGS "@contains x"
+        SecRule REQUEST_METHOD "@streq GET" "id:2,phase:1,pass,chain"
+            SecRule &REQUEST_HEADERS:X-A "@eq 0"
+        SecRule REQUEST_METHOD "@streq GET" "id:3,phase:1,pass,chain"
+            SecRule ARGS "@contains x" "setvar:tx.seen=1"
+        SecRule REQUEST_METHOD "@rx ^(G)" "id:4,phase:1,pass,nolog,capture,chain"
+            SecRule ARGS "@contains z"
+        SecRule TX:1 "@streq G" "id:5,phase:1,pass"
+        SecRule REQUEST_METHOD "@streq GET" "id:6,phase:1,pass,nolog,setvar:tx.begun=1,chain"
+            SecRule ARGS "@contains z"
+        SecRule &TX:begun "@eq 1" "id:7,phase:1,pass"
+        SecRule &TX:seen "@eq 1" "id:8,phase:1,pass"
+    "#;
+    assert_eq!(ids(rules, "/?a=x"), [2, 3, 5, 7, 8]);
+    assert_eq!(ids(rules, "/?a=y"), [2, 5, 7]);
+    let with_header = |target: &str, value: &str| {
+        let exchange = Exchange::get(target).header("X-A", value);
+        let run = |options| exchange.run(&program_with(rules, &options)).ids();
+        assert_eq!(run(EngineOptions::default()), run(EngineOptions::reference()));
+        run(EngineOptions::default())
+    };
+    assert_eq!(with_header("/?a=x", "1"), [1, 3, 5, 7, 8]);
+    assert_eq!(with_header("/?a=x", "0"), [3, 5, 7, 8]);
+}
