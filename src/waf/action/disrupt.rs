@@ -87,6 +87,9 @@ fn expand(
     Expanded { message, data, tags }
 }
 
+/// So many matches are logged of an ordinary attack.
+const USUAL_MATCHES: usize = 8;
+
 /// What a match does to the transaction, for the log.
 enum Deed<'a> {
     Warning,
@@ -156,6 +159,9 @@ fn log(
         Vec::new()
     };
     let Expanded { message, data, tags } = expanded;
+    if transaction.matches.is_empty() {
+        transaction.matches.reserve(USUAL_MATCHES);
+    }
     transaction.matches.push(RuleMatch {
         rule_id: head.id,
         phase,
