@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     /// Of each source: does it stay the same from the phase of a head to that of its body?
     is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
+    /// By operator.
+    case_triggers: Vec<Signature>,
     parts: Vec<Part>,
     /// Distinct lists of targets.
     lists: Vec<Box<[PartId]>>,
@@ -122,6 +124,12 @@ impl Plan {
     pub(crate) fn prefilter(&self, phase: u8) -> &Prefilter {
         let [request, response] = &self.prefilters;
         if phase <= 2 { request } else { response }
+    }
+
+    /// Letters that lanes of the operator change the case of. What is found out about a value with one of them is not
+    /// true of what such a lane makes of it, although that shares the prefilter's answer.
+    pub(crate) fn case_trigger(&self, operator: OperatorId) -> Signature {
+        self.case_triggers.get(operator.0 as usize).copied().unwrap_or(Signature::MAX)
     }
 
     /// Where a transformation is among those that there are.
@@ -206,6 +214,12 @@ impl<'p> Builder<'p> {
             self.plan.rules.push(RulePlan { view, shape });
         }
         self.number_transformations();
+        self.plan.case_triggers = vec![0; program.operators.len()];
+        for rule in &program.rules {
+            if let Some(trigger) = self.plan.case_triggers.get_mut(rule.operator.0 as usize) {
+                *trigger = program.pipeline(rule.pipeline).iter().fold(*trigger, |all, step| all | step.case_trigger());
+            }
+        }
         self.plan.prefilters = [1..=2, 3..=5].map(|phases: std::ops::RangeInclusive<u8>| {
             let indices = phases.flat_map(|phase| program.phase(phase));
             let rules = indices.filter(|index| self.plan.view(*index).is_some());

@@ -4,6 +4,7 @@ mod actions;
 mod audit;
 mod chains;
 mod crs;
+mod fast_paths;
 mod flow;
 mod folding;
 mod hostile;

@@ -464,6 +464,9 @@ impl PhaseValues {
 
     /// The operator was asked, and does or does not match.
     pub(crate) fn learn(&mut self, program: &Program, operator: OperatorId, id: ValueId, is_match: bool) {
+        if !is_match && program.plan.case_trigger(operator) & self.known().signature(id) != 0 {
+            return;
+        }
         if let Some(bit) = self.prefilter(program).bit(operator) {
             self.known_mut().learn(id, bit, is_match);
         }

@@ -1,0 +1,32 @@
+//! Where the fast evaluation once differed from the plain one; found by the fuzz target `rules`.
+
+use super::*;
+
+/// Ids of the logged matches of each request, one worker for all of them, the same with every combination of options.
+fn ids(rules: &str, targets: &[&str]) -> Vec<Vec<u32>> {
+    let mut all = EngineOptions::combinations().into_iter().map(|(name, options)| {
+        let program = program_with(rules, &options);
+        let mut scratch = Scratch::new();
+        let of = |target: &&str| Exchange::get(target).run_with(&program, &mut scratch).ids();
+        (name, targets.iter().map(of).collect::<Vec<_>>())
+    });
+    let (_, expected) = all.next().unwrap();
+    all.for_each(|(name, found)| assert_eq!(found, expected, "{name}"));
+    expected
+}
+
+#[test]
+fn what_a_value_does_not_match_its_lower_case_form_may() {
+    let rules = r#"
+        SecRule ARGS "@rx union" "id:1,phase:2,pass,log"
+        SecRule ARGS "@rx union" "id:2,phase:2,pass,log,t:lowercase"
+        SecRule ARGS "@rx union" "id:3,phase:2,pass,log,t:uppercase"
+    "#;
+    assert_eq!(ids(rules, &["/?q=UNION&z=union", "/?q=UNION"]), [vec![1, 2, 2], vec![2]]);
+}
+
+#[test]
+fn a_value_that_is_tested_in_several_forms_is_a_candidate_for_each() {
+    let rules = r#"SecRule ARGS "@rx union" "id:1,phase:2,pass,log,multiMatch,t:lowercase""#;
+    assert_eq!(ids(rules, &["/?q=UNION", "/?q=UNION"]), [[1], [1]]);
+}
