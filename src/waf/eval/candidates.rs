@@ -288,7 +288,7 @@ fn run_shared(
             if is_filtered
                 && !rule.is_multi_match
                 && !rule.is_negated
-                && values.is_left_alone(lane, member.id)
+                && values.is_unchanged(lane, member.id)
                 && !values.may_match(program, rule.operator, member.id)
             {
                 continue;

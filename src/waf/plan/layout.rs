@@ -75,6 +75,8 @@ pub(crate) struct Group {
     pub(crate) source: SourceId,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
+    /// Letters that any of its lanes changes the case of.
+    pub(crate) case: Signature,
     /// The masks of all its checks together.
     first_mask: u32,
     pub(crate) first_check: u32,
@@ -147,6 +149,12 @@ impl Layout {
     /// candidate when it has one in both halves: it could match, and so could a later link of its chain.
     pub(crate) fn always(&self) -> &[u64] {
         &self.always
+    }
+
+    /// Does the check ask for a bit of `answer`?
+    pub(crate) fn asks_for(&self, check: &Check, answer: &[u64]) -> bool {
+        let words = self.words.get(check.first_word as usize..check.last_word as usize).unwrap_or_default();
+        words.iter().any(|(number, mask)| answer.get(*number as usize).is_some_and(|word| word & mask != 0))
     }
 
     /// Adds the rules that the bits of `answer` make candidates; were there any?
@@ -258,7 +266,8 @@ impl Builder<'_> {
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
-                let group = Group { source, trigger: Some(0), first_mask, first_check: next, last_check: next };
+                let group =
+                    Group { source, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
@@ -321,6 +330,7 @@ impl Builder<'_> {
         layout.words.extend((0..).zip(mask).filter(|(_, word)| *word != 0));
         let last_word = layout.words.len() as u32;
         let trigger = self.plan.lane(lane).and_then(|lane| lane.trigger);
+        group.case |= self.plan.lane(lane).map_or(0, |lane| lane.case);
         group.trigger = group.trigger.zip(trigger).map(|(one, other)| one | other);
         let first_hit = layout.hits.len() as u32;
         layout.hits.extend(hits);

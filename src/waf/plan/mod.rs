@@ -44,8 +44,6 @@ pub(crate) struct Plan {
     /// Of each source: does it stay the same from the phase of a head to that of its body?
     is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
-    /// By operator.
-    case_triggers: Vec<Signature>,
     parts: Vec<Part>,
     /// Distinct lists of targets.
     lists: Vec<Box<[PartId]>>,
@@ -68,6 +66,8 @@ pub(crate) struct Lane {
     pub(crate) is_multi_match: bool,
     /// A value without these bytes comes out as it was, but for the case of letters; nothing when that is not known.
     pub(crate) trigger: Option<Signature>,
+    /// Letters that it changes the case of.
+    pub(crate) case: Signature,
 }
 
 /// A target with what the exclusions behind it take away.
@@ -124,12 +124,6 @@ impl Plan {
     pub(crate) fn prefilter(&self, phase: u8) -> &Prefilter {
         let [request, response] = &self.prefilters;
         if phase <= 2 { request } else { response }
-    }
-
-    /// Letters that lanes of the operator change the case of. What is found out about a value with one of them is not
-    /// true of what such a lane makes of it, although that shares the prefilter's answer.
-    pub(crate) fn case_trigger(&self, operator: OperatorId) -> Signature {
-        self.case_triggers.get(operator.0 as usize).copied().unwrap_or(Signature::MAX)
     }
 
     /// Where a transformation is among those that there are.
@@ -214,12 +208,6 @@ impl<'p> Builder<'p> {
             self.plan.rules.push(RulePlan { view, shape });
         }
         self.number_transformations();
-        self.plan.case_triggers = vec![0; program.operators.len()];
-        for rule in &program.rules {
-            if let Some(trigger) = self.plan.case_triggers.get_mut(rule.operator.0 as usize) {
-                *trigger = program.pipeline(rule.pipeline).iter().fold(*trigger, |all, step| all | step.case_trigger());
-            }
-        }
         self.plan.prefilters = [1..=2, 3..=5].map(|phases: std::ops::RangeInclusive<u8>| {
             let indices = phases.flat_map(|phase| program.phase(phase));
             let rules = indices.filter(|index| self.plan.view(*index).is_some());
@@ -299,7 +287,9 @@ impl<'p> Builder<'p> {
                 Trigger::Any => None,
                 Trigger::Bytes(bytes) => Some(all | bytes),
             });
-            self.plan.lanes.push(Lane { pipeline: rule.pipeline, is_multi_match: rule.is_multi_match, trigger });
+            let case = self.program.pipeline(rule.pipeline).iter().fold(0, |all, step| all | step.case_trigger());
+            let (pipeline, is_multi_match) = (rule.pipeline, rule.is_multi_match);
+            self.plan.lanes.push(Lane { pipeline, is_multi_match, trigger, case });
         }
         id
     }

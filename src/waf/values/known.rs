@@ -66,8 +66,10 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Store {
     infos: Vec<Info>,
-    /// Operators that could match: `words` for each value.
+    /// Operators that could match the value or a form of it in another case: `words` for each value.
     maybe: Vec<u64>,
+    /// Those of them that could match the value as it is, as far as is known.
+    open: Vec<u64>,
     /// Operators that certainly match.
     surely: Vec<u64>,
     /// Checks that no answer for a kept value concerns, a bit each.
@@ -118,6 +120,7 @@ impl Store {
     fn clear(&mut self) {
         self.infos.clear();
         self.maybe.clear();
+        self.open.clear();
         self.surely.clear();
         self.quiet.clear();
         self.steps.clear();
@@ -138,6 +141,7 @@ impl Store {
         self.maybe.resize(start + words, 0);
         self.surely.resize(start + words, 0);
         let signature = filter.ask(memory, value, self.maybe.get_mut(start..).unwrap_or_default());
+        self.open.extend_from_slice(self.maybe.get(start..).unwrap_or_default());
         self.infos.push(Info { signature, place, row: NONE, hash });
         id
     }
@@ -307,7 +311,14 @@ impl Known {
         store.infos.get(index).map_or(Signature::MAX, |info| info.signature)
     }
 
-    /// Operators that could match a value, a bit each.
+    /// Operators that could match a value as it is, a bit each.
+    #[inline]
+    pub(super) fn open(&self, id: ValueId) -> &[u64] {
+        let (store, index) = self.store(id);
+        store.open.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
+    }
+
+    /// Operators that could match a value or a form of it in another case, a bit each.
     #[inline]
     pub(super) fn maybe(&self, id: ValueId) -> &[u64] {
         let (store, index) = self.store(id);
@@ -345,7 +356,7 @@ impl Known {
         let words = self.words;
         let (store, index) = self.store_mut(id);
         let place = index * words + (bit / 64) as usize;
-        let (answers, mask) = if is_match { (&mut store.surely, 1 << (bit % 64)) } else { (&mut store.maybe, 0) };
+        let (answers, mask) = if is_match { (&mut store.surely, 1 << (bit % 64)) } else { (&mut store.open, 0) };
         if let Some(word) = answers.get_mut(place) {
             *word = *word & !(1 << (bit % 64)) | mask;
         }

@@ -13,6 +13,7 @@ use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
 use super::program::{OperatorId, Program, RuleIndex};
 use super::scratch::RegexCaches;
+use super::signature::Signature;
 use super::transaction::Transaction;
 use super::transformation::{Transformation, Trigger};
 
@@ -235,7 +236,7 @@ impl PhaseValues {
             let is_left_alone = *is_left_alone
                 .get_or_insert_with(|| group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0));
             let mut quiet = open;
-            if !is_left_alone || layout.concerns(group, self.known().maybe(id)) {
+            if !is_left_alone || layout.concerns(group, self.answer(group.case, id)) {
                 while open != 0 {
                     let bit = open.trailing_zeros();
                     open &= open - 1;
@@ -256,6 +257,11 @@ impl PhaseValues {
         }
     }
 
+    /// What could match a value, or what becomes of it when letters of `case` change theirs.
+    fn answer(&self, case: Signature, id: ValueId) -> &[u64] {
+        if case & self.known().signature(id) == 0 { self.known().open(id) } else { self.known().maybe(id) }
+    }
+
     /// Finds the candidates of a check because of one value; are there any?
     fn add_candidates_of_check(
         &mut self,
@@ -269,16 +275,20 @@ impl PhaseValues {
         let Some(lane) = program.plan.lane(check.lane) else { return Ok(false) };
         let mut is_any = false;
         let mut current = id;
-        if !self.is_left_alone(lane, id) {
+        let is_left_alone = self.is_left_alone(lane, id);
+        if is_left_alone && !layout.asks_for(check, self.answer(lane.case, id)) {
+            return Ok(false);
+        }
+        if !is_left_alone || lane.case & self.known().signature(id) != 0 {
             for transformation in program.pipeline(lane.pipeline) {
                 if lane.is_multi_match {
                     // The value is tested on its way too.
-                    is_any |= layout.add_candidates(check, self.known().maybe(current), candidates);
+                    is_any |= layout.add_candidates(check, self.known().open(current), candidates);
                 }
                 current = self.step(program, transaction, *transformation, current)?;
             }
         }
-        Ok(is_any | layout.add_candidates(check, self.known().maybe(current), candidates))
+        Ok(is_any | layout.add_candidates(check, self.known().open(current), candidates))
     }
 
     /// The values of a source.
@@ -413,6 +423,11 @@ impl PhaseValues {
         Ok(current)
     }
 
+    /// Does the lane change nothing of the value, not even the case of letters?
+    pub(crate) fn is_unchanged(&self, lane: &Lane, id: ValueId) -> bool {
+        lane.trigger.is_some_and(|trigger| (trigger | lane.case) & self.known().signature(id) == 0)
+    }
+
     /// Does the lane change nothing of the value but the case of letters?
     pub(crate) fn is_left_alone(&self, lane: &Lane, id: ValueId) -> bool {
         lane.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0)
@@ -454,7 +469,7 @@ impl PhaseValues {
     /// Could the operator match the value?
     pub(crate) fn may_match(&self, program: &Program, operator: OperatorId, id: ValueId) -> bool {
         let Some(bit) = self.prefilter(program).bit(operator) else { return true };
-        is_set(self.known().maybe(id), bit)
+        is_set(self.known().open(id), bit)
     }
 
     /// Is it known that the operator matches the value?
@@ -464,9 +479,6 @@ impl PhaseValues {
 
     /// The operator was asked, and does or does not match.
     pub(crate) fn learn(&mut self, program: &Program, operator: OperatorId, id: ValueId, is_match: bool) {
-        if !is_match && program.plan.case_trigger(operator) & self.known().signature(id) != 0 {
-            return;
-        }
         if let Some(bit) = self.prefilter(program).bit(operator) {
             self.known_mut().learn(id, bit, is_match);
         }
