@@ -210,14 +210,11 @@ impl<'p> Folder<'p> {
     fn rule(&mut self, phase: u8, index: RuleIndex, rule: &Rule, mut state: State) -> Option<State> {
         match self.answer(rule, &state) {
             Some(false) => return Some(state),
-            Some(true) if is_quiet(self.program, rule) => {
-                if self.settle(index, rule, &mut state) {
-                    self.folding.settled.insert(index);
-                    let Some(target) = rule.skip_after else { return Some(state) };
-                    self.arrive(target, &state);
-                    // The assignments go on where the jump leads, if nobody else comes there.
-                    return None;
-                }
+            Some(true) if is_quiet(self.program, rule) && self.settle(index, rule, &mut state) => {
+                self.folding.settled.insert(index);
+                let Some(target) = rule.skip_after else { return Some(state) };
+                self.arrive(target, &state);
+                return None;
             }
             _ => {}
         }
