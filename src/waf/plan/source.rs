@@ -80,7 +80,6 @@ pub(super) fn is_of_head(target: &Target) -> bool {
             | V::RequestLine
             | V::RequestMethod
             | V::RequestProtocol
-            | V::RequestUri
             | V::RequestUriRaw
             | V::QueryString
             | V::RemoteAddr

@@ -30,3 +30,13 @@ fn a_value_that_is_tested_in_several_forms_is_a_candidate_for_each() {
     let rules = r#"SecRule ARGS "@rx union" "id:1,phase:2,pass,log,multiMatch,t:lowercase""#;
     assert_eq!(ids(rules, &["/?q=UNION", "/?q=UNION"]), [[1], [1]]);
 }
+
+#[test]
+fn the_path_is_another_one_in_phase_2() {
+    let rules = r#"
+        SecRule REQUEST_URI "@lt 42" "id:1,phase:1,pass,log,msg:'%{MATCHED_VAR}'"
+        SecRule REQUEST_URI "@lt 42" "id:2,phase:2,pass,log,msg:'%{MATCHED_VAR}'"
+        SecRule MATCHED_VAR "!@rx 3" "id:3,phase:4,pass,log,t:urlDecodeUni"
+    "#;
+    assert_eq!(ids(rules, &["%2531"]), [[1, 2, 3]]);
+}
