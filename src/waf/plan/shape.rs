@@ -26,7 +26,9 @@ impl Shape {
         let operator = program.operator(rule.operator);
         let ([target], []) = (program.targets(rule), program.pipeline(rule.pipeline)) else { return Self::Other };
         let Operator::Number(comparison, number) = operator.operator else { return Self::Other };
-        if operator.has_macros() || target.is_exclusion {
+        // What a negated rule captures is what its operator matches, and so what it does not.
+        let captures_elsewhere = rule.is_negated && rule.captures;
+        if operator.has_macros() || target.is_exclusion || captures_elsewhere {
             return Self::Other;
         }
         let wanted = !rule.is_negated;

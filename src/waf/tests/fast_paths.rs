@@ -40,3 +40,18 @@ fn the_path_is_another_one_in_phase_2() {
     "#;
     assert_eq!(ids(rules, &["%2531"]), [[1, 2, 3]]);
 }
+
+#[test]
+fn a_negated_rule_about_a_number_captures_what_it_does_not_match() {
+    let rules = r#"
+        SecAction "id:1,phase:1,nolog,pass,setvar:tx.level=0"
+        SecRule ARGS "@rx b" "id:2,phase:2,pass,log,capture"
+        SecRule TX:level "!@le 100" "id:3,phase:2,pass,log,capture"
+        SecRule &TX:level "!@eq 1" "id:4,phase:2,pass,log"
+        SecRule TX:0 "@rx ." "id:5,phase:2,pass,log"
+        SecRule ARGS "@rx b" "id:6,phase:2,pass,log,capture"
+        SecRule &TX:level "!@eq 1" "id:7,phase:2,pass,log,capture"
+        SecRule TX:0 "@rx ." "id:8,phase:2,pass,log"
+    "#;
+    assert_eq!(ids(rules, &["/?q=b"]), [[2, 6]]);
+}
