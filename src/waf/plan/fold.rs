@@ -369,7 +369,9 @@ impl<'p> Folder<'p> {
             return true;
         }
         let target = rule.skip_after.unwrap_or(rule.chain_end);
-        if writes.is_empty() && self.run.is_none() {
+        // What a jump passes over is not visited anyway, unless another one leads there.
+        let is_passed = self.arriving.range(index + 1..target.max(index + 1)).next().is_none();
+        if writes.is_empty() && self.run.is_none() && is_passed {
             return true;
         }
         let folding = &mut self.folding;

@@ -175,3 +175,17 @@ fn a_chain_is_begun_only_when_a_later_link_could_match() {
     assert_eq!(with_header("/?a=x", "1"), [1, 3, 5, 7, 8]);
     assert_eq!(with_header("/?a=x", "0"), [3, 5, 7, 8]);
 }
+
+#[test]
+fn a_gate_that_is_always_taken_stands_behind_a_jump() {
+    let rules = r#"
+        SecAction "id:1,phase:2,pass,nolog,skipAfter:109,chain"
+            SecRule ARGS:a "@streq 1"
+        SecAction "id:2,phase:1,pass,nolog,setvar:tx.mode=7"
+        SecRule TX:mode "!@within 5" "id:108,phase:2,pass,nolog,skipAfter:END"
+        SecRule TX:mode "@eq 7" "id:109,phase:2,pass"
+        SecRule REQUEST_METHOD "@streq GET" "id:115,phase:2,pass"
+    "#;
+    assert_eq!(ids(rules, "/?a=1"), [115]);
+    assert!(ids(rules, "/?a=2").is_empty());
+}
