@@ -271,6 +271,7 @@ fn run_shared(
         values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
     }
     let is_filtered = program.options.prefilter;
+    let (mut removals, mut has_removed_targets) = (0, false);
     let mut is_match = false;
     for part in parts {
         // They are all known by now.
@@ -279,7 +280,11 @@ fn run_shared(
             let Some(member) = values.member(place) else { break };
             let value = &member.value;
             // A match may have taken away what is still to come.
-            if !transaction.removed_targets.is_empty()
+            if removals != transaction.removed_targets.len() {
+                removals = transaction.removed_targets.len();
+                has_removed_targets = transaction.has_removed_targets(program, index);
+            }
+            if has_removed_targets
                 && transaction.is_target_removed(program, index, value, &values.text, &mut scratch.caches)
             {
                 continue;

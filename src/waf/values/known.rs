@@ -14,7 +14,7 @@ use crate::limits::{
     WAF_KEPT_BYTES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
-use crate::waf::names;
+use crate::waf::names::{self, NameIndex};
 use crate::waf::plan::Plan;
 use crate::waf::prefilter::{Memory, Prefilter, is_set};
 use crate::waf::signature::Signature;
@@ -57,7 +57,9 @@ pub(super) struct Known {
     added: usize,
     seed: u64,
     passing: Store,
-    /// Of passing values that the transaction has.
+    /// Of short passing values, by their bytes.
+    passing_texts: NameIndex,
+    /// Of long values that the transaction has.
     places: HashMap<(Buffer, Span), ValueId, BuildHasherDefault<SpanHasher>>,
     /// The transaction that they are of.
     serial: u64,
@@ -110,6 +112,7 @@ impl Default for Known {
             added: 0,
             seed: RandomState::new().hash_one(0_u8),
             passing: Store::default(),
+            passing_texts: NameIndex::default(),
             places: HashMap::default(),
             serial: 0,
         }
@@ -170,6 +173,7 @@ impl Known {
             self.added = 0;
             self.passing.clear();
             self.passing.shrink();
+            self.passing_texts.clear();
             if !self.places.is_empty() {
                 self.places.clear();
             }
@@ -200,6 +204,7 @@ impl Known {
     pub(super) fn forget(&mut self) {
         self.forget_kept();
         self.passing.clear();
+        self.passing_texts.clear();
         self.places.clear();
     }
 
@@ -227,8 +232,8 @@ impl Known {
         bytes: Bytes,
         value: &[u8],
     ) -> Result<ValueId, Full> {
-        if let Some(id) = self.keep(filter, memory, value) {
-            return Ok(id);
+        if value.len() <= WAF_KEPT_VALUE_BYTES {
+            return self.short(filter, memory, value);
         }
         if let Some(id) = self.places.get(&(bytes.buffer, bytes.span)) {
             return Ok(*id);
@@ -243,9 +248,35 @@ impl Known {
 
     /// The number of a value that a transformation made.
     pub(super) fn made(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
-        if let Some(id) = self.keep(filter, memory, value) {
+        if value.len() <= WAF_KEPT_VALUE_BYTES {
+            return self.short(filter, memory, value);
+        }
+        self.pass(filter, memory, value)
+    }
+
+    /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before.
+    fn short(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+        // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
+        // bounds what that costs.
+        let hash = names::hash(self.seed, value);
+        if let Some(id) = self.keep(filter, memory, value, hash) {
             return Ok(id);
         }
+        let Store { infos, bytes, .. } = &self.passing;
+        let is_it = |number: u32| {
+            let place = infos.get(number as usize).map(|info| info.place);
+            matches!(place, Some(Place::Own(span)) if span.of(bytes) == value)
+        };
+        if let Some(number) = self.passing_texts.find(hash, is_it) {
+            return Ok(number | PASSING);
+        }
+        let id = self.pass(filter, memory, value)?;
+        self.passing_texts.insert(hash, id & !PASSING);
+        Ok(id)
+    }
+
+    /// Adds a value for the duration of the transaction.
+    fn pass(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
         let store = &mut self.passing;
         if store.infos.len() >= WAF_PHASE_VALUES || store.bytes.len() + value.len() > WAF_PHASE_BYTES {
             return Err(Full);
@@ -255,17 +286,11 @@ impl Known {
         Ok(store.push(filter, memory, value, Place::Own(span), 0) | PASSING)
     }
 
-    /// Finds a value among the kept ones, or adds it; nothing when it is too long or there is no room.
-    fn keep(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Option<ValueId> {
-        if value.len() > WAF_KEPT_VALUE_BYTES {
-            return None;
-        }
+    /// Finds a value among the kept ones, or adds it; nothing when there is no room.
+    fn keep(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8], hash: u32) -> Option<ValueId> {
         if self.index.is_empty() {
             self.index.resize(SLOTS, 0);
         }
-        // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
-        // bounds what that costs.
-        let hash = names::hash(self.seed, value);
         let mut place = hash as usize % SLOTS;
         for _ in 0..PROBES {
             let slot = self.index.get_mut(place)?;
