@@ -136,13 +136,14 @@ async fn control(options: &DaemonOptions, loaded: Loaded) -> Result<(), RunError
     };
     let pid_file = options.pid_file.clone().map(PidFile::write).transpose();
     let _pid_file = pid_file.map_err(failed("write the file with the process id"))?;
+    // Listeners accept by now; whoever reads the lines below may ask at once.
+    readiness.set(crate::admin::State::Ready);
     for (name, address) in gateway.addresses() {
         log::info("start", format_args!("listener {name} on {address}"));
     }
     if let Some(admin) = &admin {
         log::info("start", format_args!("admin on http://{}", admin.address()));
     }
-    readiness.set(crate::admin::State::Ready);
     notify::ready("serving");
 
     loop {
