@@ -30,6 +30,9 @@ pub(super) fn contains(argument: &[u8], value: &[u8]) -> bool {
 
 /// The text occurs in `argument`.
 pub(super) fn within(argument: &[u8], value: &[u8]) -> bool {
+    if value.len() > argument.len() {
+        return false;
+    }
     if argument.len() > SHORT || value.len() < 2 {
         return memmem::find(argument, value).is_some();
     }

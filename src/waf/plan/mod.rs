@@ -3,10 +3,10 @@
 //!
 //! The targets of the rules are taken apart into *sources* (`ARGS`, `REQUEST_HEADERS:User-Agent`), which many rules
 //! share, and their transformations into *lanes*. A rule can match only if the prefilter has its operator's bit for a
-//! value of one of its sources in its lane; so for each *block* (rules between which nothing jumps) the plan lists the
-//! (source, lane) pairs to ask for and the rules that a bit there makes candidates. Rules that this cannot be said of
-//! are candidates always: negated operators, counts, and variables that rules change while the phase runs (TX,
-//! MATCHED_…, persistent collections).
+//! value of one of its sources in its lane; so for each *block* the [`layout`] lists the (source, lane) pairs to ask for and
+//! the rules that a bit there makes candidates, and what makes rules candidates that negate or count. Rules that this cannot
+//! be said of are candidates always: those about variables that rules change while the phase runs (TX, MATCHED_…,
+//! persistent collections). What such rules do in every transaction alike is settled beforehand ([`fold`]).
 
 mod fold;
 mod layout;

@@ -15,63 +15,22 @@ pub(super) fn key(target: &Target) -> String {
     format!("{:?} {} {selector}", target.variable, target.is_exclusion)
 }
 
-/// Can no rule change what the target gives while the rules of a phase run?
-pub(super) fn is_stable(target: &Target) -> bool {
-    use Variable as V;
-    !matches!(target.selector, Selector::Dynamic(_))
-        && !target.is_count
-        && matches!(
-            target.variable,
-            V::Args
-                | V::ArgsGet
-                | V::ArgsPost
-                | V::ArgsNames
-                | V::ArgsGetNames
-                | V::ArgsPostNames
-                | V::ArgsCombinedSize
-                | V::RequestHeaders
-                | V::RequestHeadersNames
-                | V::ResponseHeaders
-                | V::ResponseHeadersNames
-                | V::RequestCookies
-                | V::RequestCookiesNames
-                | V::RequestLine
-                | V::RequestMethod
-                | V::RequestProtocol
-                | V::RequestUri
-                | V::RequestUriRaw
-                | V::RequestFilename
-                | V::RequestBasename
-                | V::PathInfo
-                | V::QueryString
-                | V::RequestBody
-                | V::RequestBodyLength
-                | V::ReqbodyError
-                | V::RemoteAddr
-                | V::RemoteHost
-                | V::UserAgentIp
-                | V::ServerAddr
-                | V::ServerName
-                | V::Files
-                | V::FilesNames
-                | V::FilesSizes
-                | V::FilesCombinedSize
-                | V::FilesTmpContent
-                | V::MultipartPartHeaders
-                | V::MultipartStrictError
-                | V::MultipartUnmatchedBoundary
-                | V::Xml
-                | V::ResponseBody
-                | V::ResponseStatus
-        )
+/// How long the values of a variable stay the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    /// Rules change them.
+    Not,
+    /// While the rules of a phase run.
+    Phase,
+    /// From the phase of a head to that of its body.
+    Head,
 }
 
-/// Does it stay the same from the phase of a head to that of its body? (Not the path: ModSecurity 2 decodes it in between.)
-pub(super) fn is_of_head(target: &Target) -> bool {
-    use Variable as V;
-    matches!(
-        target.variable,
-        V::RequestHeaders
+impl Lasting {
+    const fn of(variable: Variable) -> Self {
+        use Variable as V;
+        match variable {
+            V::RequestHeaders
             | V::RequestHeadersNames
             | V::ResponseHeaders
             | V::ResponseHeadersNames
@@ -87,6 +46,40 @@ pub(super) fn is_of_head(target: &Target) -> bool {
             | V::UserAgentIp
             | V::ServerAddr
             | V::ServerName
-            | V::ResponseStatus
-    )
+            | V::ResponseStatus => Self::Head,
+            // The path is decoded behind phase 1, as ModSecurity 2 does.
+            V::RequestUri | V::RequestFilename | V::RequestBasename | V::PathInfo => Self::Phase,
+            V::Args
+            | V::ArgsGet
+            | V::ArgsPost
+            | V::ArgsNames
+            | V::ArgsGetNames
+            | V::ArgsPostNames
+            | V::ArgsCombinedSize
+            | V::RequestBody
+            | V::RequestBodyLength
+            | V::ReqbodyError
+            | V::Files
+            | V::FilesNames
+            | V::FilesSizes
+            | V::FilesCombinedSize
+            | V::FilesTmpContent
+            | V::MultipartPartHeaders
+            | V::MultipartStrictError
+            | V::MultipartUnmatchedBoundary
+            | V::Xml
+            | V::ResponseBody => Self::Phase,
+            _ => Self::Not,
+        }
+    }
+}
+
+/// Can no rule change what the target gives while the rules of a phase run?
+pub(super) fn is_stable(target: &Target) -> bool {
+    !matches!(target.selector, Selector::Dynamic(_)) && !target.is_count && Lasting::of(target.variable) != Lasting::Not
+}
+
+/// Does it stay the same from the phase of a head to that of its body?
+pub(super) fn is_of_head(target: &Target) -> bool {
+    Lasting::of(target.variable) == Lasting::Head
 }
