@@ -2,7 +2,8 @@
 //!
 //! How: every `@rx` and phrase of the rules gives [`fragment`]s, texts that match it, that nearly do, or that its
 //! repetitions can be pumped with. A [`shape`] puts them into a body again and again: one long value or thousands of
-//! short ones, as a form, JSON, XML, multipart or plain text. First every fragment is tried in every shape with a small
+//! short ones, as a form, JSON, XML, multipart or plain text, the same each time or each time with another count in it
+//! (a value that was there before costs next to nothing). First every fragment is tried in every shape with a small
 //! body; then the dearest are tried in full size, and changed and crossed for as long as there is time, keeping what
 //! costs more. What is compared is the fastest of a few runs, so that a busy machine does not look like a find. With
 //! the same seed the same candidates come up in the same order, as far as the times agree.
@@ -18,7 +19,8 @@ use crate::seclang::parse;
 use crate::waf::{Program, Scratch};
 
 use fragment::{Fragment, fragments};
-pub use shape::Shape;
+use shape::Filling;
+pub use shape::{Shape, Variation};
 
 /// How a body is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,8 @@ pub struct Recipe {
     pub parts: Vec<Vec<u8>>,
     /// Once, before them.
     pub prefix: Vec<u8>,
+    /// How a value differs from the one before.
+    pub variation: Variation,
 }
 
 /// A costly body.
@@ -80,12 +84,13 @@ impl Search {
         let mut trial = Trial { program, scratch: Scratch::new(), clock };
         let mut screened = Vec::new();
         for fragment in &fragments {
-            for (shape, value_bytes) in Shape::SCREENED {
+            for (shape, value_bytes, variation) in Shape::SCREENED {
                 let recipe = Recipe {
                     shape: *shape,
                     value_bytes: *value_bytes,
                     parts: vec![fragment.text.clone()],
                     prefix: Vec::new(),
+                    variation: *variation,
                 };
                 let nanoseconds = trial.cost(&recipe, SCREEN_BYTES.min(self.bytes), 2);
                 screened.push(Find { recipe, origin: fragment.rule_id, nanoseconds });
@@ -161,9 +166,11 @@ struct Trial<'p> {
 impl Trial<'_> {
     /// The fastest of a few runs; nothing for what the front end refuses.
     fn cost(&mut self, recipe: &Recipe, bytes: usize, runs: usize) -> u64 {
-        let Ok(subject) = Subject::new("worst", &recipe.request(bytes)) else { return 0 };
         let mut fastest = u64::MAX;
-        for _ in 0..runs {
+        for run in 0..runs {
+            // Not with the counts of the run before, which the worker may have kept.
+            let request = recipe.counted_from(run * COUNTS, bytes);
+            let Ok(subject) = Subject::new("worst", &request) else { return 0 };
             let before = (self.clock)();
             drop(subject.run(self.program, &mut self.scratch));
             fastest = fastest.min((self.clock)().saturating_sub(before));
@@ -175,10 +182,15 @@ impl Trial<'_> {
 impl Recipe {
     /// The whole request, with a body of at most that length.
     pub fn request(&self, bytes: usize) -> Vec<u8> {
-        self.shape.request(bytes, self.value_bytes, &self.prefix, &self.parts)
+        self.counted_from(0, bytes)
     }
 
-    /// For a table: `JSON, values of 64 bytes: "abc" "<a"`.
+    fn counted_from(&self, first: usize, bytes: usize) -> Vec<u8> {
+        let Self { value_bytes, ref prefix, ref parts, variation, .. } = *self;
+        self.shape.request(bytes, &Filling { value_bytes, prefix, parts, variation }, first)
+    }
+
+    /// For a table: `JSON values of 64 bytes, a count behind each: "abc" "<a"`.
     pub fn describe(&self) -> String {
         let shown = |text: &Vec<u8>| {
             let cut = text.get(..SHOWN).unwrap_or(text);
@@ -186,7 +198,8 @@ impl Recipe {
         };
         let parts: Vec<String> = self.parts.iter().map(shown).collect();
         let prefix = if self.prefix.is_empty() { String::new() } else { format!(" after {}", shown(&self.prefix)) };
-        format!("{}, values of {} bytes: {}{prefix}", self.shape.as_str(), self.value_bytes, parts.join(" "))
+        let (shape, variation) = (self.shape.as_str(), self.variation.as_str());
+        format!("{shape} of {} bytes{variation}: {}{prefix}", self.value_bytes, parts.join(" "))
     }
 
     /// A relative of it.
@@ -209,7 +222,7 @@ impl Recipe {
             None => b"a".to_vec(),
         };
         let place = sequence.below(self.parts.len());
-        match sequence.below(12) {
+        match sequence.below(13) {
             0 => self.parts.push(any(sequence)),
             1 => self.parts.extend(other.parts.iter().cloned()),
             2 if self.parts.len() > 1 => drop(self.parts.remove(place)),
@@ -218,6 +231,7 @@ impl Recipe {
             5 => self.prefix = if sequence.below(3) == 0 { Vec::new() } else { any(sequence) },
             6 => self.shape = other.shape,
             7 => self.value_bytes = other.value_bytes,
+            8 => self.variation = Variation::ALL[sequence.below(Variation::ALL.len())],
             _ => {
                 if let Some(part) = self.parts.get_mut(place) {
                     splice(part, sequence);
@@ -251,6 +265,9 @@ const MOST_PARTS: usize = 6;
 
 /// A part is not doubled beyond this.
 const LONGEST_PART: usize = 4096;
+
+/// Between the counts of two runs: more than a body has values.
+const COUNTS: usize = 1_000_003;
 
 /// Lengths of values.
 const VALUE_BYTES: &[usize] = &[8, 24, 64, 200, 1000, 8000, 1 << 20];
@@ -294,7 +311,13 @@ mod tests {
     fn changes_keep_a_recipe_whole() {
         let fragments = [Fragment { rule_id: 1, text: b"<a>".to_vec() }];
         let mut sequence = Sequence::new(3);
-        let mut recipe = Recipe { shape: Shape::Text, value_bytes: 8, parts: vec![b"ab".to_vec()], prefix: Vec::new() };
+        let mut recipe = Recipe {
+            shape: Shape::Text,
+            value_bytes: 8,
+            parts: vec![b"ab".to_vec()],
+            prefix: Vec::new(),
+            variation: Variation::None,
+        };
         for _ in 0..2000 {
             recipe = recipe.changed(&recipe.clone(), &fragments, &mut sequence);
             assert!(!recipe.parts.is_empty() && recipe.parts.len() <= MOST_PARTS);

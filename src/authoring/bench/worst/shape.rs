@@ -2,6 +2,71 @@
 
 use crate::authoring::bench::scenario::with_body;
 
+/// What values are filled with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filling<'f> {
+    /// Bytes of one value before it is encoded.
+    pub(super) value_bytes: usize,
+    /// Once, before the parts.
+    pub(super) prefix: &'f [u8],
+    /// In turn.
+    pub(super) parts: &'f [Vec<u8>],
+    /// How they differ from each other.
+    pub(super) variation: Variation,
+}
+
+/// What makes one repetition of a text another than the one before: the engine looks at equal short values once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variation {
+    /// Nothing.
+    None,
+    /// A count before it.
+    Before,
+    /// A count behind it.
+    Behind,
+    /// A count in its middle.
+    Within,
+}
+
+impl Variation {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::None, Self::Before, Self::Behind, Self::Within];
+
+    /// For tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Before => ", a count before each",
+            Self::Behind => ", a count behind each",
+            Self::Within => ", a count within each",
+        }
+    }
+
+    /// Writes `part` with `count` to `out`.
+    fn of(self, part: &[u8], count: usize, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(part);
+        let place = match self {
+            Self::None => return,
+            Self::Before => 0,
+            Self::Behind => part.len(),
+            Self::Within => part.len() / 2,
+        };
+        let mut rest = count;
+        loop {
+            let digit = DIGITS.get(rest % DIGITS.len()).copied().unwrap_or_default();
+            out.insert(place, digit);
+            rest /= DIGITS.len();
+            if rest == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// Of counts: base 36 is short.
+const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
 /// What carries the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
@@ -34,13 +99,14 @@ impl Shape {
     ];
 
     /// What every fragment is tried in, with the length of a value.
-    pub(super) const SCREENED: &'static [(Self, usize)] = &[
-        (Self::FormValues, 1 << 20),
-        (Self::FormValues, 24),
-        (Self::FormNames, 64),
-        (Self::JsonValues, 200),
-        (Self::XmlText, 1 << 20),
-        (Self::Text, 1 << 20),
+    pub(super) const SCREENED: &'static [(Self, usize, Variation)] = &[
+        (Self::FormValues, 1 << 20, Variation::None),
+        (Self::FormValues, 24, Variation::Behind),
+        (Self::FormValues, 24, Variation::Before),
+        (Self::FormNames, 64, Variation::Behind),
+        (Self::JsonValues, 200, Variation::Within),
+        (Self::XmlText, 1 << 20, Variation::None),
+        (Self::Text, 1 << 20, Variation::None),
     ];
 
     /// For tables.
@@ -57,9 +123,12 @@ impl Shape {
     }
 
     /// A request whose body of at most `bytes` is full of values of `value_bytes`, each filled with the parts in turn.
-    pub(super) fn request(self, bytes: usize, value_bytes: usize, prefix: &[u8], parts: &[Vec<u8>]) -> Vec<u8> {
+    /// They vary by a count that begins at `first`.
+    pub(super) fn request(self, bytes: usize, filling: &Filling<'_>, first: usize) -> Vec<u8> {
+        let Filling { value_bytes, prefix, parts, variation } = *filling;
         let mut body = Vec::with_capacity(bytes + 64);
-        let mut turn = parts.iter().cycle();
+        let mut turn = (first..).zip(parts.iter().cycle());
+        let mut varied = Vec::new();
         body.extend_from_slice(self.begin());
         let room = bytes.saturating_sub(self.end().len());
         let mut number = 0;
@@ -70,14 +139,15 @@ impl Shape {
             self.encode(prefix, &mut body);
             let mut length = prefix.len();
             while length < value_bytes {
-                let Some(part) = turn.next() else { break };
+                let Some((count, part)) = turn.next() else { break };
                 let before = body.len();
-                self.encode(part, &mut body);
+                variation.of(part, count, &mut varied);
+                self.encode(&varied, &mut body);
                 if body.len() + self.close().len() > room {
                     body.truncate(before);
                     break;
                 }
-                length += part.len().max(1);
+                length += varied.len().max(1);
             }
             body.extend_from_slice(self.close());
             if body.len() > room || body.len() == open + self.close().len() {
@@ -195,15 +265,33 @@ mod tests {
     fn bodies_are_full_and_not_too_long() {
         let parts = [b"abc".to_vec(), b"<\"x".to_vec(), b"%\0".to_vec()];
         for shape in Shape::ALL {
-            for value_bytes in [8, 200, 1 << 20] {
-                let (_, body) = read(&shape.request(8192, value_bytes, b"p", &parts)).unwrap();
+            for (value_bytes, variation) in
+                [(8, Variation::Within), (200, Variation::Before), (1 << 20, Variation::None)]
+            {
+                let filling = Filling { value_bytes, prefix: b"p", parts: &parts, variation };
+                let (_, body) = read(&shape.request(8192, &filling, 100)).unwrap();
                 let name = shape.as_str();
                 assert!(body.len() <= 8192, "{name} {value_bytes}: {}", body.len());
                 assert!(body.len() > 7800, "{name} {value_bytes}: {}", body.len());
             }
         }
-        let json = Shape::JsonValues.request(200, 8, b"", &parts);
+        let filling = Filling { value_bytes: 8, prefix: b"", parts: &parts, variation: Variation::None };
+        let json = Shape::JsonValues.request(200, &filling, 0);
         let body = read(&json).unwrap().1;
         serde_json::from_slice::<Vec<String>>(&body).unwrap();
+    }
+
+    #[test]
+    fn repetitions_differ() {
+        let parts = [b"abcd".to_vec()];
+        let values = |variation, first| {
+            let filling = Filling { value_bytes: 4, prefix: b"", parts: &parts, variation };
+            let json = Shape::JsonValues.request(24, &filling, first);
+            serde_json::from_slice::<Vec<String>>(&read(&json).unwrap().1).unwrap()
+        };
+        assert_eq!(values(Variation::None, 7), ["abcd", "abcd", "abcd"]);
+        assert_eq!(values(Variation::Before, 35), ["zabcd", "10abcd"]);
+        assert_eq!(values(Variation::Behind, 0), ["abcd0", "abcd1"]);
+        assert_eq!(values(Variation::Within, 36), ["ab10cd", "ab11cd"]);
     }
 }
