@@ -108,7 +108,7 @@ pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
 /// ones: some that wait for their backends at a time is usual. 2 MB together at most.
 pub const WAF_SPARE_TRANSACTIONS: usize = 32;
 
-/// Longest value that a worker knows from request to request. Fuzz targets have less room here and in the four that
+/// Longest value that a worker knows from request to request. Fuzz targets have less room here and in the seven that
 /// follow, so that they see what happens when there is none.
 pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 
@@ -120,6 +120,12 @@ pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / 8;
 
 /// Bytes of the values that a worker knows from request to request.
 pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 2048 } else { 192 * 1024 };
+
+/// Classes of values that a worker knows from request to request.
+pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 64 } else { 4096 };
+
+/// Questions of classes that a worker knows from request to request, and may come to know in one.
+pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 64 } else { 8192 };
 
 /// Values, transformed ones included, that are remembered in one phase; the rest is evaluated plainly.
 pub const WAF_PHASE_VALUES: usize = if cfg!(fuzzing) { 96 } else { 256 * 1024 };

@@ -185,6 +185,8 @@ struct Builder<'p> {
     lane_ids: HashMap<(PipelineId, bool), LaneId>,
     part_ids: HashMap<Part, PartId>,
     list_ids: HashMap<Box<[PartId]>, u32>,
+    /// What any transformation looks for in values.
+    telling: Signature,
 }
 
 impl<'p> Builder<'p> {
@@ -197,6 +199,7 @@ impl<'p> Builder<'p> {
             lane_ids: HashMap::new(),
             part_ids: HashMap::new(),
             list_ids: HashMap::new(),
+            telling: 0,
         }
     }
 
@@ -213,7 +216,7 @@ impl<'p> Builder<'p> {
             let rules = indices.filter(|index| self.plan.view(*index).is_some());
             let asked: HashSet<OperatorId> =
                 rules.filter_map(|index| program.rule(index)).map(|rule| rule.operator).collect();
-            Prefilter::new(&program.operators, |id| program.options.prefilter && asked.contains(&OperatorId(id)))
+            Prefilter::new(&program.operators, self.telling, |id| program.options.prefilter && asked.contains(&OperatorId(id)))
         });
         let mut plan = self.plan;
         plan.whole = Layout::new(program, &plan, None);
@@ -300,6 +303,10 @@ impl<'p> Builder<'p> {
         for (place, transformation) in used.iter().enumerate() {
             if let Some(slot) = self.plan.places.get_mut(*transformation as usize) {
                 *slot = place;
+            }
+            self.telling |= transformation.case_trigger();
+            if let Trigger::Bytes(trigger) = transformation.trigger() {
+                self.telling |= trigger;
             }
         }
         self.plan.transformations = used.len();

@@ -3,11 +3,13 @@
 //! [`Condition`] says what a value must have for an operator to match it: one of several texts, a byte of each of
 //! several sets, a length. One walk over the value finds all [`texts`] and its [`signature`]; the operators without
 //! texts depend on signature and length alone, and as ordinary values share few of these, their answer is remembered.
-//! An answer has a bit per operator.
+//! An answer has a bit per operator. Values with the same answer that the same transformations would change are of one
+//! class ([`classes`]), which is what a question is answered with.
 //!
 //! Case is folded, so a text in the wrong case is a "maybe" too many, and the answer for a value holds for its
 //! lower-case form as well.
 
+mod classes;
 mod condition;
 mod pattern;
 mod survey;
@@ -24,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::operate::CompiledOperator;
 use super::program::OperatorId;
 use super::signature::{self, Signature};
+pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
 use pattern::MOST_SETS;
 use survey::Survey;
@@ -31,9 +34,6 @@ use texts::Texts;
 
 /// Lengths that are told apart.
 const LENGTHS: usize = 32;
-
-/// Answers of the operators without texts that a worker remembers.
-const REMEMBERED: usize = 512;
 
 /// The conditions of all operators of a program, made to be asked together.
 #[derive(Debug, Default)]
@@ -46,8 +46,12 @@ pub(crate) struct Prefilter {
     bits: Vec<Option<u32>>,
     /// By bit.
     needs: Vec<Needs>,
-    /// Bits of the operators that ask for no text.
-    textless: Vec<u32>,
+    /// Operators that ask for no text, by length: those that it is enough for.
+    textless: Vec<u64>,
+    /// Sets of bytes, and those of these operators that need one of them.
+    sets: Vec<(Signature, Box<[u64]>)>,
+    /// What transformations look for.
+    telling: Signature,
     texts: Texts,
     /// By text: what it adds to the signature, and the bits of the operators that ask for it.
     asking: Vec<(Signature, Box<[u32]>)>,
@@ -81,44 +85,20 @@ impl Needs {
     }
 }
 
-/// What a worker remembers between questions.
+/// What a worker needs for questions to any prefilter.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     survey: Survey,
-    /// Of the prefilters asked last, by the end of their ids.
-    answers: [Answers; PREFILTERS],
-}
-
-/// Prefilters whose answers are remembered: two of each of four programs.
-const PREFILTERS: usize = 8;
-
-/// Answers for signatures and lengths.
-#[derive(Debug, Default)]
-struct Answers {
-    /// Of this prefilter.
-    id: u64,
-    keys: Vec<Option<(Signature, u8)>>,
-    answers: Vec<u64>,
-}
-
-impl Answers {
-    fn turn_to(&mut self, filter: &Prefilter) {
-        if self.id != filter.id {
-            self.id = filter.id;
-            self.keys.clear();
-            self.keys.resize(REMEMBERED, None);
-            self.answers.clear();
-            self.answers.resize(REMEMBERED * filter.words, 0);
-        }
-    }
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Prefilter {
-    /// Of the operators of a program, as far as they are asked for.
-    pub(crate) fn new(operators: &[CompiledOperator], is_asked: impl Fn(u32) -> bool) -> Self {
-        let mut filter = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), ..Self::default() };
+    /// Of the operators of a program, as far as they are asked for. `telling` is what its transformations look for in
+    /// values.
+    pub(crate) fn new(operators: &[CompiledOperator], telling: Signature, is_asked: impl Fn(u32) -> bool) -> Self {
+        let mut filter = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), telling, ..Self::default() };
+        let mut textless: Vec<u32> = Vec::new();
         let mut asking: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
         for (id, operator) in (0_u32..).zip(operators) {
             // An operator without conditions has a bit too, for what is found out about it later.
@@ -131,7 +111,7 @@ impl Prefilter {
             filter.bits.push(Some(bit));
             filter.needs.push(Needs::of(&condition));
             let Some(literals) = condition.literals else {
-                filter.textless.push(bit);
+                textless.push(bit);
                 continue;
             };
             for text in literals {
@@ -145,6 +125,7 @@ impl Prefilter {
             asking.entry(pair.to_vec()).or_default();
         }
         filter.words = filter.needs.len().div_ceil(64);
+        filter.add_textless(&textless);
         let mut texts: Vec<&[u8]> = Vec::new();
         for (text, bits) in &asking {
             match text.as_slice() {
@@ -176,63 +157,89 @@ impl Prefilter {
         self.bits.get(operator.0 as usize).copied().flatten()
     }
 
-    /// Writes what could match `value` to `out`, which has [`Prefilter::words`] words; gives the value's signature.
-    pub(crate) fn ask(&self, memory: &mut Memory, value: &[u8], out: &mut [u64]) -> Signature {
-        let length = value.len().min(LENGTHS - 1) as u8;
-        let Memory { survey, answers } = memory;
-        let bytes = survey.of(value);
-        if let Some(answers) = answers.get_mut(self.id as usize % PREFILTERS) {
-            self.ask_textless(answers, bytes, length, out);
-        }
-        let mut pass = |bits: &[u32]| {
-            for bit in bits {
-                if !is_set(out, *bit) && self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(bytes, length))
-                {
-                    set(out, *bit);
-                }
+    /// Notes what the operators need that ask for no text.
+    fn add_textless(&mut self, bits: &[u32]) {
+        let words = self.words;
+        self.textless = vec![0; LENGTHS * words];
+        let mut sets: BTreeMap<Signature, Vec<u64>> = BTreeMap::new();
+        for bit in bits {
+            let needs = self.needs.get(*bit as usize).copied().unwrap_or_default();
+            for length in usize::from(needs.length)..LENGTHS {
+                set(self.textless.get_mut(length * words..).unwrap_or_default(), *bit);
             }
-        };
-        let mut signature = bytes;
-        self.texts.find(survey, |text| {
-            if let Some((pair, bits)) = self.asking.get(text as usize) {
-                signature |= pair;
-                pass(bits);
-            }
-        });
-        if bytes & self.all_singles != 0 {
-            for (bit, asking) in &self.singles {
-                if bytes & bit != 0 {
-                    pass(asking);
-                }
+            for needed in needs.sets.iter().take(usize::from(needs.count)) {
+                set(sets.entry(*needed).or_insert_with(|| vec![0; words]), *bit);
             }
         }
-        if value.last() == Some(&b'.') {
-            signature |= signature::ENDS_WITH_DOT;
-        }
-        signature
+        self.sets = sets.into_iter().map(|(needed, bits)| (needed, bits.into())).collect();
     }
 
-    /// Writes what the operators without texts say.
-    fn ask_textless(&self, memory: &mut Answers, signature: Signature, length: u8, out: &mut [u64]) {
-        memory.turn_to(self);
-        let mixed = (signature as u64) ^ ((signature >> 64) as u64).rotate_left(29) ^ u64::from(length) << 17;
-        let place = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % REMEMBERED;
-        let words = place * self.words..(place + 1) * self.words;
-        let (Some(key), Some(answer)) = (memory.keys.get_mut(place), memory.answers.get_mut(words)) else {
-            // There is room for every place; in doubt everything may match.
-            out.fill(u64::MAX);
-            return;
+    /// Finds the class of a value: which operators could match it, and which transformations could change it.
+    pub(crate) fn ask(&self, memory: &mut Memory, classes: &mut Classes, value: &[u8]) -> ClassId {
+        let length = value.len().min(LENGTHS - 1) as u8;
+        let survey = &mut memory.survey;
+        let bytes = survey.of(value);
+        let plain = match classes.plain(bytes, length) {
+            Some(class) => class,
+            None => self.ask_plain(classes, bytes, length),
         };
-        if *key != Some((signature, length)) {
-            *key = Some((signature, length));
-            answer.fill(0);
-            for bit in &self.textless {
-                if self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(signature, length)) {
-                    set(answer, *bit);
+        let mut signature = classes.signature(plain);
+        let mut is_drafted = false;
+        self.texts.find(survey, |text| {
+            let Some((pair, bits)) = self.asking.get(text as usize) else { return };
+            signature |= pair & self.telling;
+            if !is_drafted && !bits.is_empty() {
+                is_drafted = true;
+                classes.draft_from(plain);
+            }
+            self.pass(&mut classes.draft, bits, bytes, length);
+        });
+        if value.last() == Some(&b'.') {
+            signature |= signature::ENDS_WITH_DOT & self.telling;
+        }
+        if !is_drafted {
+            if signature == classes.signature(plain) {
+                return plain;
+            }
+            classes.draft_from(plain);
+        }
+        classes.of_draft(signature)
+    }
+
+    /// Adds those operators to an answer whose other needs are met.
+    #[inline]
+    fn pass(&self, answer: &mut [u64], bits: &[u32], signature: Signature, length: u8) {
+        for bit in bits {
+            if !is_set(answer, *bit)
+                && self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(signature, length))
+            {
+                set(answer, *bit);
+            }
+        }
+    }
+
+    /// The class of values in which no text is found.
+    #[cold]
+    fn ask_plain(&self, classes: &mut Classes, signature: Signature, length: u8) -> ClassId {
+        let answer = &mut classes.draft;
+        let start = usize::from(length) * self.words;
+        answer.clear();
+        answer.extend_from_slice(self.textless.get(start..start + self.words).unwrap_or_default());
+        for (needed, bits) in &self.sets {
+            if needed & signature == 0 {
+                answer.iter_mut().zip(bits).for_each(|(word, bits)| *word &= !bits);
+            }
+        }
+        if signature & self.all_singles != 0 {
+            for (bit, asking) in &self.singles {
+                if signature & bit != 0 {
+                    self.pass(answer, asking, signature, length);
                 }
             }
         }
-        out.copy_from_slice(answer);
+        let class = classes.of_draft(signature & self.telling);
+        classes.note_plain(signature, length, class);
+        class
     }
 }
 

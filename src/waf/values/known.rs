@@ -6,18 +6,24 @@
 //! and those for which there is no room, are known for the duration of their transaction only.
 //!
 //! When the room for kept values is used up, all of them are forgotten before the next transaction.
+//!
+//! Of a value little is stored: its class ([`Classes`]) says what could match it. What is found out about the value
+//! itself, by asking an operator, gets a row when there is something.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::ops::Range;
 
 use crate::limits::{
-    WAF_KEPT_BYTES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
+    WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
 use crate::waf::plan::Plan;
-use crate::waf::prefilter::{Memory, Prefilter, is_set};
+use crate::waf::prefilter::{ClassId, Classes, Memory, Prefilter, is_set};
 use crate::waf::signature::Signature;
+
+use super::visits::Visits;
 
 /// Number of a value; those that are known for one transaction only have [`PASSING`] set.
 pub(crate) type ValueId = u32;
@@ -49,6 +55,9 @@ pub(super) struct Known {
     transformations: usize,
     /// Words of `quiet` of each kept value.
     quiet_words: usize,
+    classes: Classes,
+    /// What classes ask of checks.
+    pub(super) visits: Visits,
     kept: Store,
     /// Numbers of kept values plus one, by hash; open addressing.
     index: Vec<u32>,
@@ -68,12 +77,9 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Store {
     infos: Vec<Info>,
-    /// Operators that could match the value or a form of it in another case: `words` for each value.
-    maybe: Vec<u64>,
-    /// Those of them that could match the value as it is, as far as is known.
-    open: Vec<u64>,
-    /// Operators that certainly match.
-    surely: Vec<u64>,
+    /// What operators answered that were asked: of each value with such a row, those that could still match it as it
+    /// is, and behind these those that certainly match; `words` each.
+    learned: Vec<u64>,
     /// Checks that no answer for a kept value concerns, a bit each.
     quiet: Vec<u64>,
     /// What each transformation makes of a value; a row for those that have been transformed.
@@ -83,11 +89,15 @@ struct Store {
 
 #[derive(Debug, Clone, Copy)]
 struct Info {
-    signature: Signature,
+    class: ClassId,
     place: Place,
     /// Its row of `steps`.
     row: u32,
+    /// Where its row of `learned` begins.
+    learned: u32,
     hash: u32,
+    /// The visit of a group that came by last.
+    visit: u32,
 }
 
 /// Where the bytes of a value are.
@@ -106,6 +116,8 @@ impl Default for Known {
             words: 0,
             transformations: 0,
             quiet_words: 0,
+            classes: Classes::default(),
+            visits: Visits::default(),
             kept: Store::default(),
             index: Vec::new(),
             is_full: false,
@@ -122,9 +134,7 @@ impl Default for Known {
 impl Store {
     fn clear(&mut self) {
         self.infos.clear();
-        self.maybe.clear();
-        self.open.clear();
-        self.surely.clear();
+        self.learned.clear();
         self.quiet.clear();
         self.steps.clear();
         self.bytes.clear();
@@ -137,15 +147,9 @@ impl Store {
         }
     }
 
-    fn push(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8], place: Place, hash: u32) -> u32 {
+    fn push(&mut self, class: ClassId, place: Place, hash: u32) -> u32 {
         let id = self.infos.len() as u32;
-        let start = self.maybe.len();
-        let words = filter.words();
-        self.maybe.resize(start + words, 0);
-        self.surely.resize(start + words, 0);
-        let signature = filter.ask(memory, value, self.maybe.get_mut(start..).unwrap_or_default());
-        self.open.extend_from_slice(self.maybe.get(start..).unwrap_or_default());
-        self.infos.push(Info { signature, place, row: NONE, hash });
+        self.infos.push(Info { class, place, row: NONE, learned: NONE, hash, visit: 0 });
         id
     }
 
@@ -166,7 +170,8 @@ impl Known {
         if self.id != filter.id() {
             let (transformations, quiet_words) = (plan.transformations, plan.check_count().div_ceil(64));
             let words = filter.words();
-            *self = Self { id: filter.id(), words, transformations, quiet_words, ..Self::default() };
+            let classes = Classes::new(words);
+            *self = Self { id: filter.id(), words, transformations, quiet_words, classes, ..Self::default() };
         }
         if self.serial != serial {
             self.serial = serial;
@@ -180,8 +185,15 @@ impl Known {
             if self.places.capacity() > WAF_PHASE_VALUES / 16 {
                 self.places = HashMap::default();
             }
-            if self.is_full {
+            if self.visits.is_worn() {
                 self.forget_kept();
+                self.visits = Visits::default();
+            }
+            if self.is_full || self.classes.len() > WAF_KEPT_CLASSES {
+                self.forget_kept();
+            }
+            if self.visits.is_large() {
+                self.visits.clear();
             }
         } else if !self.places.is_empty() {
             // Only the arena stays what it is from one phase to the next.
@@ -198,14 +210,22 @@ impl Known {
         self.is_full = false;
         self.kept.clear();
         self.index.fill(0);
+        // Values that the transaction has had are forgotten with it, so nobody refers to a class any more.
+        debug_assert!(self.passing.infos.is_empty());
+        if self.classes.len() > WAF_KEPT_CLASSES {
+            self.classes = Classes::new(self.words);
+            self.visits.clear();
+        }
     }
 
     /// Forgets all that it found out, for comparisons of the engine with itself.
     pub(super) fn forget(&mut self) {
-        self.forget_kept();
         self.passing.clear();
         self.passing_texts.clear();
         self.places.clear();
+        self.forget_kept();
+        self.classes = Classes::new(self.words);
+        self.visits.clear();
     }
 
     /// Forgets what transformations made of values.
@@ -241,7 +261,8 @@ impl Known {
         if self.passing.infos.len() >= WAF_PHASE_VALUES {
             return Err(Full);
         }
-        let id = self.passing.push(filter, memory, value, Place::Given(bytes), 0) | PASSING;
+        let class = filter.ask(memory, &mut self.classes, value);
+        let id = self.passing.push(class, Place::Given(bytes), 0) | PASSING;
         self.places.insert((bytes.buffer, bytes.span), id);
         Ok(id)
     }
@@ -283,7 +304,8 @@ impl Known {
         }
         let span = Span { start: store.bytes.len() as u32, len: value.len() as u32 };
         store.bytes.extend_from_slice(value);
-        Ok(store.push(filter, memory, value, Place::Own(span), 0) | PASSING)
+        let class = filter.ask(memory, &mut self.classes, value);
+        Ok(store.push(class, Place::Own(span), 0) | PASSING)
     }
 
     /// Finds a value among the kept ones, or adds it; nothing when there is no room.
@@ -305,7 +327,8 @@ impl Known {
                 }
                 let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
                 bytes.extend_from_slice(value);
-                let id = self.kept.push(filter, memory, value, Place::Own(span), hash);
+                let class = filter.ask(memory, &mut self.classes, value);
+                let id = self.kept.push(class, Place::Own(span), hash);
                 self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
                 *slot = id + 1;
                 self.added += 1;
@@ -329,60 +352,103 @@ impl Known {
         store.infos.get(index).map(|info| (info.place, store.bytes.as_slice()))
     }
 
-    /// The signature of a value.
+    /// The class of a value.
+    #[inline]
+    pub(super) fn class(&self, id: ValueId) -> ClassId {
+        let (store, index) = self.store(id);
+        store.infos.get(index).map_or(ClassId::MAX, |info| info.class)
+    }
+
+    /// What is known of classes, and what they ask of checks.
+    pub(super) const fn classes(&mut self) -> (&Classes, &mut Visits) {
+        (&self.classes, &mut self.visits)
+    }
+
+    /// What transformations look for in a value, as its signature has it.
     #[inline]
     pub(super) fn signature(&self, id: ValueId) -> Signature {
+        self.classes.signature(self.class(id))
+    }
+
+    /// The answer of the prefilter for a value, and what was found out about it since.
+    #[inline]
+    fn learned(&self, id: ValueId) -> (ClassId, Option<&[u64]>) {
         let (store, index) = self.store(id);
-        store.infos.get(index).map_or(Signature::MAX, |info| info.signature)
+        let Some(info) = store.infos.get(index) else { return (ClassId::MAX, None) };
+        (info.class, store.learned.get(info.learned as usize..).filter(|_| info.learned != NONE))
     }
 
     /// Operators that could match a value as it is, a bit each.
     #[inline]
     pub(super) fn open(&self, id: ValueId) -> &[u64] {
-        let (store, index) = self.store(id);
-        store.open.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
+        match self.learned(id) {
+            (class, None) => self.classes.answer(class),
+            (_, Some(row)) => row.get(..self.words).unwrap_or_default(),
+        }
     }
 
     /// Operators that could match a value or a form of it in another case, a bit each.
     #[inline]
     pub(super) fn maybe(&self, id: ValueId) -> &[u64] {
-        let (store, index) = self.store(id);
-        store.maybe.get(index * self.words..(index + 1) * self.words).unwrap_or_default()
+        self.classes.answer(self.class(id))
     }
 
-    /// Of 64 checks, those that are not known to ask for nothing that a value has.
+    /// Was an operator asked about the value?
     #[inline]
-    pub(super) fn open_checks(&self, id: ValueId, word: u32) -> u64 {
+    pub(super) fn has_learned(&self, id: ValueId) -> bool {
+        self.learned(id).1.is_some()
+    }
+
+    /// Notes that a visit comes by a value; was it there before?
+    #[inline]
+    pub(super) fn was_visited(&mut self, id: ValueId, visit: u32) -> bool {
+        let (store, index) = self.store_mut(id);
+        store.infos.get_mut(index).is_some_and(|info| std::mem::replace(&mut info.visit, visit) == visit)
+    }
+
+    /// Do none of these checks ask for anything that the value has?
+    #[inline]
+    pub(super) fn are_closed(&self, id: ValueId, checks: Range<u32>) -> bool {
+        id & PASSING == 0
+            && words_of(&checks).all(|(word, mask)| {
+                let quiet = self.kept.quiet.get(id as usize * self.quiet_words + word);
+                quiet.is_some_and(|quiet| !quiet & mask == 0)
+            })
+    }
+
+    /// These checks, but for the loud ones, ask for nothing that the value has.
+    pub(super) fn close_checks_but(&mut self, id: ValueId, checks: Range<u32>, loud: &[u32]) {
         if id & PASSING != 0 {
-            return u64::MAX;
+            return;
         }
-        let quiet = self.kept.quiet.get(id as usize * self.quiet_words + word as usize);
-        quiet.map_or(u64::MAX, |quiet| !quiet)
-    }
-
-    /// These of 64 checks ask for nothing that the value has.
-    #[inline]
-    pub(super) fn close_checks(&mut self, id: ValueId, word: u32, checks: u64) {
-        if id & PASSING == 0
-            && let Some(quiet) = self.kept.quiet.get_mut(id as usize * self.quiet_words + word as usize)
-        {
-            *quiet |= checks;
+        for (word, mask) in words_of(&checks) {
+            let of_word = loud.iter().filter(|check| **check as usize / 64 == word);
+            let loud = of_word.fold(0, |all, check| all | 1 << (check % 64));
+            if let Some(quiet) = self.kept.quiet.get_mut(id as usize * self.quiet_words + word) {
+                *quiet |= mask & !loud;
+            }
         }
     }
 
     /// Is it known that the operator of this bit matches?
     pub(super) fn surely_matches(&self, id: ValueId, bit: u32) -> bool {
-        let (store, index) = self.store(id);
-        is_set(store.surely.get(index * self.words..(index + 1) * self.words).unwrap_or_default(), bit)
+        self.learned(id).1.is_some_and(|row| is_set(row.get(self.words..self.words * 2).unwrap_or_default(), bit))
     }
 
     /// The operator of this bit was asked, and does or does not match.
     pub(super) fn learn(&mut self, id: ValueId, bit: u32, is_match: bool) {
-        let words = self.words;
-        let (store, index) = self.store_mut(id);
-        let place = index * words + (bit / 64) as usize;
-        let (answers, mask) = if is_match { (&mut store.surely, 1 << (bit % 64)) } else { (&mut store.open, 0) };
-        if let Some(word) = answers.get_mut(place) {
+        let Self { words, classes, kept, passing, .. } = self;
+        let (store, index) =
+            if id & PASSING == 0 { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
+        let Some(info) = store.infos.get_mut(index) else { return };
+        if info.learned == NONE {
+            info.learned = store.learned.len() as u32;
+            store.learned.extend_from_slice(classes.answer(info.class));
+            store.learned.resize(info.learned as usize + 2 * *words, 0);
+        }
+        let place = info.learned as usize + (bit / 64) as usize;
+        let (place, mask) = if is_match { (place + *words, 1 << (bit % 64)) } else { (place, 0) };
+        if let Some(word) = store.learned.get_mut(place) {
             *word = *word & !(1 << (bit % 64)) | mask;
         }
     }
@@ -410,6 +476,16 @@ impl Known {
             *slot = result;
         }
     }
+}
+
+/// The words that bits of a range lie in, and which of their bits these are.
+fn words_of(range: &Range<u32>) -> impl Iterator<Item = (usize, u64)> {
+    let Range { start, end } = *range;
+    (start / 64..end.div_ceil(64)).map(move |word| {
+        let from = start.saturating_sub(word * 64);
+        let to = (word * 64 + 64).saturating_sub(end);
+        (word as usize, u64::MAX << from & u64::MAX >> to)
+    })
 }
 
 /// Hashes a few small integers.

@@ -5,6 +5,7 @@
 //! answer of the prefilter; whether a lane does is mostly told by the value's signature.
 
 mod known;
+mod visits;
 
 use std::ops::Range;
 
@@ -52,6 +53,8 @@ pub(crate) struct PhaseValues {
     /// Ranges of `members`.
     parts: Vec<Part>,
     collected: Vec<Value>,
+    /// Checks that ask for something that the value has that is looked at.
+    loud: Vec<u32>,
     output: Vec<u8>,
     /// Bytes generated for values.
     pub(crate) text: Vec<u8>,
@@ -159,9 +162,18 @@ impl PhaseValues {
                 // Nothing is known of the values, so every operator could match.
                 layout.checks(group).iter().for_each(|check| layout.add_all(check, candidates));
             }
+            // What is remembered of classes is about the usual layout.
+            let is_remembered = program.options.transformation_cache && std::ptr::eq(layout, program.plan.usual());
+            if is_remembered {
+                self.begin_visit();
+            }
             for index in source.first..source.last {
                 let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
-                self.add_candidates_of(program, transaction, layout, group, id, candidates);
+                if is_remembered {
+                    self.visit_value(program, transaction, layout, group, id, candidates);
+                } else {
+                    self.add_candidates_of(program, transaction, layout, group, id, candidates);
+                }
             }
         }
         let mut add = |rule: RuleIndex| {
@@ -220,39 +232,13 @@ impl PhaseValues {
         id: ValueId,
         candidates: &mut [u64],
     ) {
-        // What is remembered is about the checks of the usual layout.
-        let is_usual = std::ptr::eq(layout, program.plan.usual());
-        let mut is_left_alone = None;
-        for word in group.first_check / 64..=(group.last_check - 1) / 64 {
-            let from = group.first_check.saturating_sub(word * 64).min(63);
-            let to = (word * 64 + 64).saturating_sub(group.last_check).min(63);
-            let mut open = (u64::MAX << from) & (u64::MAX >> to);
-            if is_usual {
-                open &= self.known().open_checks(id, word);
-            }
-            if open == 0 {
-                continue;
-            }
-            let is_left_alone = *is_left_alone
-                .get_or_insert_with(|| group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0));
-            let mut quiet = open;
-            if !is_left_alone || layout.concerns(group, self.answer(group.case, id)) {
-                while open != 0 {
-                    let bit = open.trailing_zeros();
-                    open &= open - 1;
-                    let Some(check) = layout.check(word * 64 + bit) else { break };
-                    match self.add_candidates_of_check(program, transaction, layout, check, id, candidates) {
-                        Ok(false) => {}
-                        Ok(true) => quiet &= !(1 << bit),
-                        Err(Full) => {
-                            layout.add_all(check, candidates);
-                            quiet &= !(1 << bit);
-                        }
-                    }
-                }
-            }
-            if is_usual {
-                self.known_mut().close_checks(id, word, quiet);
+        let is_left_alone = group.trigger.is_some_and(|trigger| trigger & self.known().signature(id) == 0);
+        if is_left_alone && !layout.concerns(group, self.answer(group.case, id)) {
+            return;
+        }
+        for check in layout.checks(group) {
+            if let Err(Full) = self.add_candidates_of_check(program, transaction, layout, check, id, 0, candidates) {
+                layout.add_all(check, candidates);
             }
         }
     }
@@ -262,7 +248,9 @@ impl PhaseValues {
         if case & self.known().signature(id) == 0 { self.known().open(id) } else { self.known().maybe(id) }
     }
 
-    /// Finds the candidates of a check because of one value; are there any?
+    /// Finds the candidates of a check because of one value, which the first `passed` functions of its lane have made;
+    /// are there any?
+    #[expect(clippy::too_many_arguments, reason = "the kinds of data, the place in them and what is there")]
     fn add_candidates_of_check(
         &mut self,
         program: &Program,
@@ -270,6 +258,7 @@ impl PhaseValues {
         layout: &Layout,
         check: &Check,
         id: ValueId,
+        passed: usize,
         candidates: &mut [u64],
     ) -> Result<bool, Full> {
         let Some(lane) = program.plan.lane(check.lane) else { return Ok(false) };
@@ -280,7 +269,7 @@ impl PhaseValues {
             return Ok(false);
         }
         if !is_left_alone || lane.case & self.known().signature(id) != 0 {
-            for transformation in program.pipeline(lane.pipeline) {
+            for transformation in program.pipeline(lane.pipeline).iter().skip(passed) {
                 if lane.is_multi_match {
                     // The value is tested on its way too.
                     is_any |= layout.add_candidates(check, self.known().open(current), candidates);

@@ -1,0 +1,318 @@
+//! What classes of values ask of checks.
+//!
+//! A check asks for what its lane makes of a value. As long as the lane's functions leave the value alone, the answer
+//! depends on the value's class only, so it is worked out once for a class: which checks have it answered with
+//! something, and which functions change the value, with the checks that are *left* to be asked of the result. Results
+//! have classes too, for which the same is worked out. A value that nobody has seen before costs what is really done to
+//! it, not one look at every check.
+
+use std::collections::HashMap;
+
+use super::known::{Full, ValueId};
+use super::{PhaseValues, Program, Transaction};
+use crate::limits::WAF_KEPT_VISITS;
+use crate::waf::names::NameIndex;
+use crate::waf::plan::{Group, Layout};
+use crate::waf::prefilter::{ClassId, Classes};
+use crate::waf::signature::{CAPITALS, SMALL, Signature};
+use crate::waf::transformation::{Transformation, Trigger};
+
+/// A check that is left to be asked, and how many functions of its lane the value has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Task {
+    check: u32,
+    passed: u32,
+}
+
+/// Number of a list of tasks.
+type TasksId = u32;
+
+/// No list.
+const NONE: TasksId = TasksId::MAX;
+
+/// What becomes of tasks with values of a class.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: (ClassId, TasksId),
+    /// In `Visits::loud`.
+    loud: (u32, u32),
+    /// In `Visits::changes`.
+    changes: (u32, u32),
+    /// The visit that added the candidates last.
+    visit: u32,
+}
+
+/// A function that changes values of a class, and what is left to be asked of the result.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    transformation: Transformation,
+    tasks: TasksId,
+}
+
+/// All that is known of it for the usual layout of a program.
+#[derive(Debug, Default)]
+pub(super) struct Visits {
+    /// By the first check of a group: the tasks that its values begin with.
+    roots: Vec<TasksId>,
+    /// Where each list begins in `tasks`.
+    lists: Vec<(u32, u32)>,
+    tasks: Vec<Task>,
+    ids: HashMap<Box<[Task]>, TasksId>,
+    entries: Vec<Entry>,
+    index: NameIndex,
+    /// Checks that ask for something that values of a class have.
+    loud: Vec<u32>,
+    changes: Vec<Change>,
+    /// Number of the visit of a group that is under way.
+    visit: u32,
+}
+
+impl Visits {
+    /// Is it time to begin anew?
+    pub(super) const fn is_large(&self) -> bool {
+        self.entries.len() >= WAF_KEPT_VISITS
+    }
+
+    /// Are there soon no more numbers for visits?
+    pub(super) const fn is_worn(&self) -> bool {
+        self.visit > u32::MAX / 2
+    }
+
+    /// Forgets all but the number of the last visit, which values remember.
+    pub(super) fn clear(&mut self) {
+        *self = Self { visit: self.visit, ..Self::default() };
+    }
+
+    /// The tasks of a list.
+    fn list(&self, id: TasksId) -> &[Task] {
+        let (start, end) = self.lists.get(id as usize).copied().unwrap_or_default();
+        self.tasks.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn intern(&mut self, tasks: Vec<Task>) -> TasksId {
+        let tasks = tasks.into_boxed_slice();
+        if let Some(id) = self.ids.get(&tasks) {
+            return *id;
+        }
+        let id = self.lists.len() as TasksId;
+        let start = self.tasks.len() as u32;
+        self.tasks.extend_from_slice(&tasks);
+        self.lists.push((start, self.tasks.len() as u32));
+        self.ids.insert(tasks, id);
+        id
+    }
+
+    /// The tasks that values of a group begin with.
+    fn root(&mut self, group: &Group) -> TasksId {
+        let place = group.first_check as usize;
+        if let Some(root) = self.roots.get(place).copied().filter(|root| *root != NONE) {
+            return root;
+        }
+        let root = self.intern((group.first_check..group.last_check).map(|check| Task { check, passed: 0 }).collect());
+        if self.roots.len() <= place {
+            self.roots.resize(place + 1, NONE);
+        }
+        if let Some(slot) = self.roots.get_mut(place) {
+            *slot = root;
+        }
+        root
+    }
+
+    fn find(&self, key: (ClassId, TasksId)) -> Option<u32> {
+        self.index.find(hash(key), |number| self.entries.get(number as usize).is_some_and(|entry| entry.key == key))
+    }
+
+    /// Works out what becomes of tasks with values of a class; nothing when there is no room for it.
+    fn add(
+        &mut self,
+        program: &Program,
+        layout: &Layout,
+        classes: &Classes,
+        key: (ClassId, TasksId),
+    ) -> Option<u32> {
+        if self.entries.len() >= WAF_KEPT_VISITS {
+            return None;
+        }
+        let (class, tasks) = key;
+        let (first_loud, first_change) = (self.loud.len() as u32, self.changes.len() as u32);
+        let mut changes: Vec<(Transformation, Vec<Task>)> = Vec::new();
+        for number in 0..self.list(tasks).len() {
+            let Some(task) = self.list(tasks).get(number).copied() else { break };
+            let (is_loud, change) = outcome(program, layout, classes, class, task);
+            if is_loud {
+                self.loud.push(task.check);
+            }
+            let Some((transformation, left)) = change else { continue };
+            match changes.iter_mut().find(|(other, _)| *other == transformation) {
+                Some((_, tasks)) => tasks.push(left),
+                None => changes.push((transformation, vec![left])),
+            }
+        }
+        for (transformation, tasks) in changes {
+            let tasks = self.intern(tasks);
+            self.changes.push(Change { transformation, tasks });
+        }
+        let number = self.entries.len() as u32;
+        self.entries.push(Entry {
+            key,
+            loud: (first_loud, self.loud.len() as u32),
+            changes: (first_change, self.changes.len() as u32),
+            visit: 0,
+        });
+        self.index.insert(hash(key), number);
+        Some(number)
+    }
+}
+
+fn hash((class, tasks): (ClassId, TasksId)) -> u32 {
+    ((u64::from(class) << 32 | u64::from(tasks)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+/// What becomes of a task with values of a class: does it ask for something that they have, and which function changes
+/// them first, if that matters?
+fn outcome(
+    program: &Program,
+    layout: &Layout,
+    classes: &Classes,
+    class: ClassId,
+    task: Task,
+) -> (bool, Option<(Transformation, Task)>) {
+    let Some(check) = layout.check(task.check) else { return (false, None) };
+    let Some(lane) = program.plan.lane(check.lane) else { return (false, None) };
+    let is_asked_for = layout.asks_for(check, classes.answer(class));
+    // A lane with `multiMatch` asks between functions too.
+    let is_asked_here = is_asked_for && lane.is_multi_match;
+    let mut signature = classes.signature(class);
+    let mut in_case = None;
+    for (number, transformation) in (1..).zip(program.pipeline(lane.pipeline)).skip(task.passed as usize) {
+        let change = Some((*transformation, Task { passed: number, ..task }));
+        match transformation.trigger() {
+            Trigger::Bytes(trigger) if trigger & signature == 0 => {}
+            _ => return (is_asked_here, in_case.or(change)),
+        }
+        if transformation.case_trigger() & signature != 0 {
+            signature = in_other_case(signature, *transformation);
+            in_case = in_case.or(change);
+        }
+    }
+    match in_case {
+        None => (is_asked_for, None),
+        // The answer for a form in another case is the same, until an operator was asked about it.
+        change => (is_asked_here, change.filter(|_| is_asked_for)),
+    }
+}
+
+/// The signature of what only changes the case of letters.
+fn in_other_case(signature: Signature, transformation: Transformation) -> Signature {
+    let gone = transformation.case_trigger();
+    signature & !gone | if gone == CAPITALS { SMALL } else { CAPITALS }
+}
+
+impl PhaseValues {
+    /// Begins a visit to the values of a group, and gives its number.
+    pub(super) fn begin_visit(&mut self) -> u32 {
+        let visits = &mut self.known_mut().visits;
+        visits.visit += 1;
+        visits.visit
+    }
+
+    /// Finds the candidates of a group of the usual layout because of one value.
+    pub(super) fn visit_value(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        layout: &Layout,
+        group: &Group,
+        id: ValueId,
+        candidates: &mut [u64],
+    ) {
+        let known = self.known_mut();
+        let (visit, checks) = (known.visits.visit, group.first_check..group.last_check);
+        if known.are_closed(id, checks.clone()) || known.was_visited(id, visit) {
+            return;
+        }
+        let root = known.visits.root(group);
+        self.loud.clear();
+        self.visit(program, transaction, layout, id, root, candidates);
+        let loud = std::mem::take(&mut self.loud);
+        self.known_mut().close_checks_but(id, checks, &loud);
+        self.loud = loud;
+    }
+
+    /// Asks what is left to be asked of a value.
+    fn visit(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        layout: &Layout,
+        id: ValueId,
+        tasks: TasksId,
+        candidates: &mut [u64],
+    ) {
+        let known = self.known_mut();
+        let class = known.class(id);
+        let has_learned = known.has_learned(id);
+        let (classes, visits) = known.classes();
+        let found = visits.find((class, tasks)).or_else(|| visits.add(program, layout, classes, (class, tasks)));
+        let visit = visits.visit;
+        let Some(entry) = found.and_then(|number| visits.entries.get_mut(number as usize)) else {
+            return self.visit_singly(program, transaction, layout, id, tasks, candidates);
+        };
+        let is_added = entry.visit == visit;
+        if !has_learned {
+            entry.visit = visit;
+        }
+        let Entry { loud, changes, .. } = *entry;
+        if loud.0 != loud.1 {
+            let Self { known, current, loud: all, .. } = self;
+            let Some(known) = known.get(*current) else { return };
+            for number in known.visits.loud.get(loud.0 as usize..loud.1 as usize).unwrap_or_default() {
+                let Some(check) = layout.check(*number) else { break };
+                if (is_added && !has_learned) || layout.add_candidates(check, known.open(id), candidates) {
+                    all.push(*number);
+                }
+            }
+        }
+        for number in changes.0..changes.1 {
+            let Some(change) = self.known().visits.changes.get(number as usize).copied() else { break };
+            match self.step(program, transaction, change.transformation, id) {
+                Ok(result) => self.visit(program, transaction, layout, result, change.tasks, candidates),
+                Err(Full) => {
+                    for number in 0..self.known().visits.list(change.tasks).len() {
+                        self.add_task(layout, change.tasks, number, candidates);
+                    }
+                }
+            }
+        }
+    }
+
+    /// As [`Self::visit`], one check after the other.
+    fn visit_singly(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        layout: &Layout,
+        id: ValueId,
+        tasks: TasksId,
+        candidates: &mut [u64],
+    ) {
+        for number in 0..self.known().visits.list(tasks).len() {
+            let Some(Task { check, passed }) = self.known().visits.list(tasks).get(number).copied() else { break };
+            let Some(asked) = layout.check(check) else { break };
+            match self.add_candidates_of_check(program, transaction, layout, asked, id, passed as usize, candidates) {
+                Ok(false) => {}
+                Ok(true) => self.loud.push(check),
+                Err(Full) => self.add_task(layout, tasks, number, candidates),
+            }
+        }
+    }
+
+    /// There is no room to find out what a task asks for: everything.
+    fn add_task(&mut self, layout: &Layout, tasks: TasksId, number: usize, candidates: &mut [u64]) {
+        let Some(task) = self.known().visits.list(tasks).get(number).copied() else { return };
+        if let Some(check) = layout.check(task.check) {
+            layout.add_all(check, candidates);
+        }
+        self.loud.push(task.check);
+    }
+}
