@@ -216,7 +216,9 @@ impl<'p> Builder<'p> {
             let rules = indices.filter(|index| self.plan.view(*index).is_some());
             let asked: HashSet<OperatorId> =
                 rules.filter_map(|index| program.rule(index)).map(|rule| rule.operator).collect();
-            Prefilter::new(&program.operators, self.telling, |id| program.options.prefilter && asked.contains(&OperatorId(id)))
+            Prefilter::new(&program.operators, self.telling, |id| {
+                program.options.prefilter && asked.contains(&OperatorId(id))
+            })
         });
         let mut plan = self.plan;
         plan.whole = Layout::new(program, &plan, None);

@@ -15,7 +15,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::ops::Range;
 
 use crate::limits::{
-    WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
+    WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES,
+    WAF_PHASE_VALUES,
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
@@ -438,8 +439,7 @@ impl Known {
     /// The operator of this bit was asked, and does or does not match.
     pub(super) fn learn(&mut self, id: ValueId, bit: u32, is_match: bool) {
         let Self { words, classes, kept, passing, .. } = self;
-        let (store, index) =
-            if id & PASSING == 0 { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
+        let (store, index) = if id & PASSING == 0 { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
         let Some(info) = store.infos.get_mut(index) else { return };
         if info.learned == NONE {
             info.learned = store.learned.len() as u32;

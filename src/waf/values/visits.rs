@@ -123,13 +123,7 @@ impl Visits {
     }
 
     /// Works out what becomes of tasks with values of a class; nothing when there is no room for it.
-    fn add(
-        &mut self,
-        program: &Program,
-        layout: &Layout,
-        classes: &Classes,
-        key: (ClassId, TasksId),
-    ) -> Option<u32> {
+    fn add(&mut self, program: &Program, layout: &Layout, classes: &Classes, key: (ClassId, TasksId)) -> Option<u32> {
         if self.entries.len() >= WAF_KEPT_VISITS {
             return None;
         }
