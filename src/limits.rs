@@ -108,7 +108,7 @@ pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
 /// ones: some that wait for their backends at a time is usual. 2 MB together at most.
 pub const WAF_SPARE_TRANSACTIONS: usize = 32;
 
-/// Longest value that a worker knows from request to request. Fuzz targets have less room here and in the seven that
+/// Longest value that a worker knows from request to request. Fuzz targets have less room here and in those that
 /// follow, so that they see what happens when there is none.
 pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 
@@ -126,6 +126,12 @@ pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 64 } else { 4096 };
 
 /// Questions of classes that a worker knows from request to request, and may come to know in one.
 pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 64 } else { 8192 };
+
+/// Pairs of a rule and a value that could match it which are noted in one phase; beyond it rules look at all of theirs.
+pub const WAF_PHASE_SUSPECTS: usize = if cfg!(fuzzing) { 32 } else { 256 * 1024 };
+
+/// Room for such pairs that a worker keeps.
+pub const WAF_KEPT_SUSPECTS: usize = 16 * 1024;
 
 /// Values, transformed ones included, that are remembered in one phase; the rest is evaluated plainly.
 pub const WAF_PHASE_VALUES: usize = if cfg!(fuzzing) { 96 } else { 256 * 1024 };

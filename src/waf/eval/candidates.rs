@@ -12,7 +12,7 @@ use crate::waf::program::{Program, Rule, RuleIndex, TxSlot};
 use crate::waf::scratch::{RegexCaches, Scratch};
 use crate::waf::settings::{AuditEngine, EngineMode};
 use crate::waf::transaction::Transaction;
-use crate::waf::values::{Full, Member, PhaseValues, ValueId};
+use crate::waf::values::{Full, Member, PhaseValues, Suspicion, ValueId};
 
 /// What a worker reuses for it.
 #[derive(Debug, Default)]
@@ -267,6 +267,10 @@ fn run_shared(
         let wanted = Wanted::of(&target.selector, &[]);
         is_excluded(program, &*transaction, target, wanted, value, text, caches)
     };
+    let suspicion = values.suspect(program, index);
+    if suspicion == Suspicion::None {
+        return Ok(false);
+    }
     for part in parts {
         values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
     }
@@ -278,6 +282,11 @@ fn run_shared(
         let range = values.part(program, transaction, &mut scratch.caches, *part, |_, _, _, _| false)?;
         for place in range {
             let Some(member) = values.member(place) else { break };
+            if let Suspicion::Marked(mark) = suspicion
+                && !values.is_marked(member.id, mark)
+            {
+                continue;
+            }
             let value = &member.value;
             // A match may have taken away what is still to come.
             if removals != transaction.removed_targets.len() {

@@ -27,6 +27,8 @@ pub(crate) struct Layout {
     counts: Vec<Count>,
     /// Rules that are candidates always, a bit each; and behind them those of whose links nothing is asked.
     always: Vec<u64>,
+    /// By rule or link: the bit that answers for its values set.
+    asked_as: Vec<RuleIndex>,
     /// How far behind its rule the bit is that says that a later link of its chain could match.
     links: RuleIndex,
 }
@@ -159,33 +161,43 @@ impl Layout {
 
     /// Adds the rules that the bits of `answer` make candidates; were there any?
     pub(crate) fn add_candidates(&self, check: &Check, answer: &[u64], candidates: &mut [u64]) -> bool {
-        let words = self.words.get(check.first_word as usize..check.last_word as usize).unwrap_or_default();
         let mut is_any = false;
+        self.each_candidate(check, answer, |rule| {
+            is_any = true;
+            set_bit(candidates, rule);
+        });
+        is_any
+    }
+
+    /// The bits of candidates that the bits of `answer` set.
+    pub(crate) fn each_candidate(&self, check: &Check, answer: &[u64], mut add: impl FnMut(RuleIndex)) {
+        let words = self.words.get(check.first_word as usize..check.last_word as usize).unwrap_or_default();
         for (number, mask) in words {
             let mut bits = answer.get(*number as usize).copied().unwrap_or_default() & mask;
-            is_any |= bits != 0;
             while bits != 0 {
                 let bit = number * 64 + bits.trailing_zeros();
                 bits &= bits - 1;
                 let hits = self.hits(check);
                 let first = hits.partition_point(|hit| hit.bit < bit);
-                for hit in hits.get(first..).unwrap_or_default().iter().take_while(|hit| hit.bit == bit) {
-                    if let Some(word) = candidates.get_mut((hit.rule / 64) as usize) {
-                        *word |= 1 << (hit.rule % 64);
-                    }
-                }
+                let hits = hits.get(first..).unwrap_or_default().iter().take_while(|hit| hit.bit == bit);
+                hits.for_each(|hit| add(hit.rule));
             }
         }
-        is_any
     }
 
     /// Adds all rules of a check.
     pub(crate) fn add_all(&self, check: &Check, candidates: &mut [u64]) {
-        for hit in self.hits(check) {
-            if let Some(word) = candidates.get_mut((hit.rule / 64) as usize) {
-                *word |= 1 << (hit.rule % 64);
-            }
-        }
+        self.each_rule(check).for_each(|rule| set_bit(candidates, rule));
+    }
+
+    /// The bits of candidates that a check can set.
+    pub(crate) fn each_rule(&self, check: &Check) -> impl Iterator<Item = RuleIndex> {
+        self.hits(check).iter().map(|hit| hit.rule)
+    }
+
+    /// The bit of candidates that answers for values of a rule or link set, when nothing else does.
+    pub(crate) fn asked_as(&self, rule: RuleIndex) -> Option<RuleIndex> {
+        self.asked_as.get(rule as usize).copied().filter(|bit| *bit != RuleIndex::MAX)
     }
 
     fn hits(&self, check: &Check) -> &[Hit] {
@@ -202,7 +214,8 @@ impl Layout {
         let words = program.rules.len().div_ceil(64);
         let always = [0, u64::MAX].into_iter().flat_map(|word| std::iter::repeat_n(word, words)).collect();
         let block_of = vec![u32::MAX; program.rules.len()];
-        let layout = Self { block_of, always, links: words as RuleIndex * 64, ..Self::default() };
+        let asked_as = block_of.clone();
+        let layout = Self { block_of, asked_as, always, links: words as RuleIndex * 64, ..Self::default() };
         let mut builder = Builder { program, plan, folding, layout };
         for phase in 1..=5 {
             builder.add_blocks(phase);
@@ -361,7 +374,16 @@ impl Builder<'_> {
         for part in self.plan.list(view.list).iter().filter_map(|part| self.plan.part(*part)) {
             checks.entry((part.source, view.lane)).or_default().push(Hit { bit: asked, rule: bit });
         }
+        if let Some(slot) = self.layout.asked_as.get_mut(index as usize) {
+            *slot = bit;
+        }
         true
+    }
+}
+
+fn set_bit(words: &mut [u64], bit: RuleIndex) {
+    if let Some(word) = words.get_mut((bit / 64) as usize) {
+        *word |= 1 << (bit % 64);
     }
 }
 

@@ -400,6 +400,13 @@ impl Known {
         self.learned(id).1.is_some()
     }
 
+    /// Did this visit come by a value last?
+    #[inline]
+    pub(super) fn is_visited(&self, id: ValueId, visit: u32) -> bool {
+        let (store, index) = self.store(id);
+        store.infos.get(index).is_some_and(|info| info.visit == visit)
+    }
+
     /// Notes that a visit comes by a value; was it there before?
     #[inline]
     pub(super) fn was_visited(&mut self, id: ValueId, visit: u32) -> bool {

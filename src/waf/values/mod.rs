@@ -20,6 +20,8 @@ use super::transformation::{Transformation, Trigger};
 
 pub(crate) use known::{Full, ValueId};
 use known::{Known, Place};
+use visits::Suspects;
+pub(crate) use visits::Suspicion;
 
 /// Prefilters whose values are kept: two of each of four programs.
 const PREFILTERS: usize = 8;
@@ -53,8 +55,13 @@ pub(crate) struct PhaseValues {
     /// Ranges of `members`.
     parts: Vec<Part>,
     collected: Vec<Value>,
-    /// Checks that ask for something that the value has that is looked at.
+    /// The value that is looked at for candidates.
+    visited: ValueId,
+    /// Checks that ask for something that it has.
     loud: Vec<u32>,
+    suspects: Suspects,
+    /// Are they known for the block that was entered last?
+    are_suspects_known: bool,
     output: Vec<u8>,
     /// Bytes generated for values.
     pub(crate) text: Vec<u8>,
@@ -116,6 +123,8 @@ impl PhaseValues {
             self.recent.clear();
             self.recent.resize(RECENT, (NOWHERE, 0));
         }
+        self.are_suspects_known = false;
+        self.suspects.begin(program.rules.len());
         self.sources.resize(plan.source_count(), Source::default());
         self.parts.resize(plan.part_count(), Part::default());
     }
@@ -156,14 +165,18 @@ impl PhaseValues {
         block: Block,
         candidates: &mut [u64],
     ) {
+        // What is remembered of classes is about the usual layout.
+        let is_remembered = program.options.transformation_cache && std::ptr::eq(layout, program.plan.usual());
+        self.are_suspects_known = is_remembered;
         for group in layout.groups(block) {
             let source = self.source(program, transaction, caches, group.source);
             if source.is_full {
                 // Nothing is known of the values, so every operator could match.
-                layout.checks(group).iter().for_each(|check| layout.add_all(check, candidates));
+                for check in layout.checks(group) {
+                    layout.add_all(check, candidates);
+                    self.suspects.add_all(self.stamp, layout, check);
+                }
             }
-            // What is remembered of classes is about the usual layout.
-            let is_remembered = program.options.transformation_cache && std::ptr::eq(layout, program.plan.usual());
             if is_remembered {
                 self.begin_visit();
             }

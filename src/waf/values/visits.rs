@@ -10,10 +10,11 @@ use std::collections::HashMap;
 
 use super::known::{Full, ValueId};
 use super::{PhaseValues, Program, Transaction};
-use crate::limits::WAF_KEPT_VISITS;
+use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
 use crate::waf::names::NameIndex;
-use crate::waf::plan::{Group, Layout};
+use crate::waf::plan::{Check, Group, Layout};
 use crate::waf::prefilter::{ClassId, Classes};
+use crate::waf::program::RuleIndex;
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
 use crate::waf::transformation::{Transformation, Trigger};
 
@@ -36,6 +37,8 @@ struct Entry {
     key: (ClassId, TasksId),
     /// In `Visits::loud`.
     loud: (u32, u32),
+    /// In `Visits::rules`.
+    rules: (u32, u32),
     /// In `Visits::changes`.
     changes: (u32, u32),
     /// The visit that added the candidates last.
@@ -62,6 +65,8 @@ pub(super) struct Visits {
     index: NameIndex,
     /// Checks that ask for something that values of a class have.
     loud: Vec<u32>,
+    /// What these set among the candidates.
+    rules: Vec<RuleIndex>,
     changes: Vec<Change>,
     /// Number of the visit of a group that is under way.
     visit: u32,
@@ -129,12 +134,16 @@ impl Visits {
         }
         let (class, tasks) = key;
         let (first_loud, first_change) = (self.loud.len() as u32, self.changes.len() as u32);
+        let first_rule = self.rules.len() as u32;
         let mut changes: Vec<(Transformation, Vec<Task>)> = Vec::new();
         for number in 0..self.list(tasks).len() {
             let Some(task) = self.list(tasks).get(number).copied() else { break };
             let (is_loud, change) = outcome(program, layout, classes, class, task);
             if is_loud {
                 self.loud.push(task.check);
+                if let Some(check) = layout.check(task.check) {
+                    layout.each_candidate(check, classes.answer(class), |rule| self.rules.push(rule));
+                }
             }
             let Some((transformation, left)) = change else { continue };
             match changes.iter_mut().find(|(other, _)| *other == transformation) {
@@ -150,6 +159,7 @@ impl Visits {
         self.entries.push(Entry {
             key,
             loud: (first_loud, self.loud.len() as u32),
+            rules: (first_rule, self.rules.len() as u32),
             changes: (first_change, self.changes.len() as u32),
             visit: 0,
         });
@@ -196,13 +206,121 @@ fn outcome(
     }
 }
 
+fn set_bit(words: &mut [u64], bit: RuleIndex) {
+    if let Some(word) = words.get_mut((bit / 64) as usize) {
+        *word |= 1 << (bit % 64);
+    }
+}
+
 /// The signature of what only changes the case of letters.
 fn in_other_case(signature: Signature, transformation: Transformation) -> Signature {
     let gone = transformation.case_trigger();
     signature & !gone | if gone == CAPITALS { SMALL } else { CAPITALS }
 }
 
+/// Values because of which rules are candidates.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    /// By bit of the candidates: the phase that it was set in, and the last of its values.
+    lists: Vec<(u32, u32)>,
+    /// Values, and the one before of the same rule.
+    values: Vec<(ValueId, u32)>,
+}
+
+/// There is no value before.
+const FIRST: u32 = u32::MAX;
+
+/// Any value could match.
+const ALL: u32 = u32::MAX - 1;
+
+/// Which values of a rule have to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    /// None.
+    None,
+    /// Those with this mark.
+    Marked(u32),
+    /// All.
+    All,
+}
+
+impl Suspects {
+    /// Begins a phase of a program with so many rules.
+    pub(super) fn begin(&mut self, rules: usize) {
+        self.values.clear();
+        if self.values.capacity() > WAF_KEPT_SUSPECTS {
+            self.values = Vec::new();
+        }
+        // A bit for each rule, and again for links, from the next word on.
+        self.lists.resize(rules.next_multiple_of(64) * 2, (0, FIRST));
+    }
+
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// A rule is a candidate because of a value.
+    #[inline]
+    fn add(&mut self, stamp: u32, rule: RuleIndex, id: ValueId) {
+        let next = self.values.len() as u32;
+        let Some((own, last)) = self.lists.get_mut(rule as usize) else { return };
+        if *own != stamp {
+            (*own, *last) = (stamp, FIRST);
+        }
+        if *last == ALL {
+            return;
+        }
+        if self.values.len() >= WAF_PHASE_SUSPECTS {
+            *last = ALL;
+            return;
+        }
+        self.values.push((id, *last));
+        *last = next;
+    }
+
+    /// The rules of a check are candidates, and nobody knows because of which values.
+    pub(super) fn add_all(&mut self, stamp: u32, layout: &Layout, check: &Check) {
+        for rule in layout.each_rule(check) {
+            if let Some(list) = self.lists.get_mut(rule as usize) {
+                *list = (stamp, ALL);
+            }
+        }
+    }
+}
+
 impl PhaseValues {
+    /// Finds out which values of a rule or link have to be looked at: the others cannot match it.
+    pub(crate) fn suspect(&mut self, program: &Program, rule: RuleIndex) -> Suspicion {
+        if !self.are_suspects_known {
+            return Suspicion::All;
+        }
+        let Some(bit) = program.plan.usual().asked_as(rule) else { return Suspicion::All };
+        let Self { known, current, suspects, stamp, .. } = self;
+        let Some(known) = known.get_mut(*current) else { return Suspicion::All };
+        let mut last = match suspects.lists.get(bit as usize) {
+            Some((own, last)) if own == stamp => *last,
+            _ => FIRST,
+        };
+        match last {
+            ALL => return Suspicion::All,
+            FIRST => return Suspicion::None,
+            _ => {}
+        }
+        known.visits.visit += 1;
+        let mark = known.visits.visit;
+        while let Some((id, before)) = suspects.values.get(last as usize).copied() {
+            known.was_visited(id, mark);
+            last = before;
+        }
+        Suspicion::Marked(mark)
+    }
+
+    /// Does the value have this mark?
+    #[inline]
+    pub(crate) fn is_marked(&self, id: ValueId, mark: u32) -> bool {
+        self.known().is_visited(id, mark)
+    }
+
     /// Begins a visit to the values of a group, and gives its number.
     pub(super) fn begin_visit(&mut self) -> u32 {
         let visits = &mut self.known_mut().visits;
@@ -227,6 +345,7 @@ impl PhaseValues {
         }
         let root = known.visits.root(group);
         self.loud.clear();
+        self.visited = id;
         self.visit(program, transaction, layout, id, root, candidates);
         let loud = std::mem::take(&mut self.loud);
         self.known_mut().close_checks_but(id, checks, &loud);
@@ -256,14 +375,29 @@ impl PhaseValues {
         if !has_learned {
             entry.visit = visit;
         }
-        let Entry { loud, changes, .. } = *entry;
+        let Entry { loud, rules, changes, .. } = *entry;
         if loud.0 != loud.1 {
-            let Self { known, current, loud: all, .. } = self;
+            let Self { known, current, loud: all, suspects, stamp, visited, .. } = self;
             let Some(known) = known.get(*current) else { return };
-            for number in known.visits.loud.get(loud.0 as usize..loud.1 as usize).unwrap_or_default() {
-                let Some(check) = layout.check(*number) else { break };
-                if (is_added && !has_learned) || layout.add_candidates(check, known.open(id), candidates) {
-                    all.push(*number);
+            let checks = known.visits.loud.get(loud.0 as usize..loud.1 as usize).unwrap_or_default();
+            if has_learned {
+                for (number, check) in checks.iter().filter_map(|number| Some((number, layout.check(*number)?))) {
+                    let before = suspects.len();
+                    layout.each_candidate(check, known.open(id), |rule| {
+                        set_bit(candidates, rule);
+                        suspects.add(*stamp, rule, *visited);
+                    });
+                    if suspects.len() != before {
+                        all.push(*number);
+                    }
+                }
+            } else {
+                all.extend_from_slice(checks);
+                for rule in known.visits.rules.get(rules.0 as usize..rules.1 as usize).unwrap_or_default() {
+                    if !is_added {
+                        set_bit(candidates, *rule);
+                    }
+                    suspects.add(*stamp, *rule, *visited);
                 }
             }
         }
@@ -295,7 +429,10 @@ impl PhaseValues {
             let Some(asked) = layout.check(check) else { break };
             match self.add_candidates_of_check(program, transaction, layout, asked, id, passed as usize, candidates) {
                 Ok(false) => {}
-                Ok(true) => self.loud.push(check),
+                Ok(true) => {
+                    self.suspects.add_all(self.stamp, layout, asked);
+                    self.loud.push(check);
+                }
                 Err(Full) => self.add_task(layout, tasks, number, candidates),
             }
         }
@@ -306,6 +443,7 @@ impl PhaseValues {
         let Some(task) = self.known().visits.list(tasks).get(number).copied() else { return };
         if let Some(check) = layout.check(task.check) {
             layout.add_all(check, candidates);
+            self.suspects.add_all(self.stamp, layout, check);
         }
         self.loud.push(task.check);
     }
