@@ -82,6 +82,7 @@ impl<'p> Engine<'p> {
         let mut transaction = Transaction::new(program, scratch, &connection);
         let answered = converse(program, scratch, &mut transaction, head, body);
         let summary = transaction.finish(program, scratch, Duration::from_micros(1));
+        transaction.recycle(scratch);
         let (answer, response) = match answered {
             Ok(response) => (Answer::Status(response.status), text_of(&response)),
             Err(Ended::Refused(status)) => (Answer::Status(status), refusal(status)),

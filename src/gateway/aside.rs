@@ -90,7 +90,7 @@ impl Default for State {
 /// What comes back from the thread.
 #[derive(Debug)]
 pub(super) struct Done {
-    transaction: Transaction,
+    transaction: Box<Transaction>,
     /// `None`: the engine panicked.
     verdict: Option<Verdict>,
     spent: Duration,
@@ -132,7 +132,7 @@ impl Errand {
 
 /// One phase on its way to a thread.
 struct Job {
-    transaction: Transaction,
+    transaction: Box<Transaction>,
     program: Arc<Program>,
     work: Work,
     errand: Arc<Errand>,

@@ -28,8 +28,8 @@ use crate::waf::{BodyStep, Connection, Program, RequestLine, Scratch, Summary, T
 /// The inspection of one request.
 #[derive(Debug)]
 pub(super) struct Inspection {
-    /// `None`: a thread has it (then there is an errand), or it was given up.
-    pub(super) transaction: Option<Transaction>,
+    /// `None`: a thread has it (then there is an errand), it was given up, or it is over.
+    pub(super) transaction: Option<Box<Transaction>>,
     /// The phase that runs aside.
     pub(super) errand: Option<Arc<Errand>>,
     pub(super) mode: Mode,
@@ -237,7 +237,7 @@ impl Exchange {
 
     /// The transaction, if it is inspected.
     fn transaction(&self) -> Option<&Transaction> {
-        self.inspection.as_ref().filter(|inspection| !inspection.is_failed)?.transaction.as_ref()
+        self.inspection.as_ref().filter(|inspection| !inspection.is_failed)?.transaction.as_deref()
     }
 
     fn wants(&self, ask: fn(&Transaction) -> bool) -> bool {
@@ -291,7 +291,7 @@ impl Exchange {
     fn announce(&mut self) {
         let recorder = &self.worker.shared.recorder;
         let Some(inspection) = &mut self.inspection else { return };
-        let matches = inspection.transaction.as_ref().map(Transaction::matches).unwrap_or_default();
+        let matches = inspection.transaction.as_ref().map(|own| own.matches()).unwrap_or_default();
         let Some(fresh) = matches.get(inspection.announced..).filter(|fresh| !fresh.is_empty()) else { return };
         if recorder.wants_rule_messages() {
             let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };

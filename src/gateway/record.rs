@@ -7,13 +7,14 @@
 //! without (the client reset its stream, the task was cancelled, something panicked) does both itself.
 
 use super::fault::{Fault, FaultKind};
+use super::inspect::Seen;
 use super::reply::Reply;
 use super::request::Exchange;
 use crate::config::model::RouteAction;
 use crate::http::{FieldsBuilder, Known};
 use crate::runtime::clock;
 use crate::telemetry::{About, AccessRecord, FaultRecord, WafRecord, WafVerdict};
-use crate::waf::Scratch;
+use crate::waf::{Program, Scratch, Transaction};
 
 impl Exchange {
     /// An answer of the gateway's own is about to go out: phase 5 sees it as the response.
@@ -38,19 +39,28 @@ impl Exchange {
         self.run_last_phase(None);
     }
 
-    fn run_last_phase(&mut self, scratch: Option<&mut Scratch>) {
+    fn run_last_phase(&mut self, mut scratch: Option<&mut Scratch>) {
         if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
             return;
         }
         let elapsed = clock::now().saturating_duration_since(self.started);
-        let summary =
-            self.engine_with(scratch, |transaction, program, scratch, _| transaction.finish(program, scratch, elapsed));
+        let finish = |transaction: &mut Transaction, program: &Program, scratch: &mut Scratch, _: Seen<'_>| {
+            transaction.finish(program, scratch, elapsed)
+        };
+        let summary = self.engine_with(scratch.as_deref_mut(), finish);
         let summary = summary.ok().flatten().unwrap_or_default();
         let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
         let Some(inspection) = &mut self.inspection else { return };
         let fresh = summary.matches.get(inspection.announced..).unwrap_or_default();
         self.worker.shared.recorder.rule_messages(about, fresh, &summary.notices);
         inspection.summary = Some(summary);
+        // One that has failed is not to be trusted.
+        if let Some(transaction) = inspection.transaction.take().filter(|_| !inspection.is_failed) {
+            match scratch {
+                Some(scratch) => transaction.recycle(scratch),
+                None => transaction.recycle(&mut self.worker.scratch()),
+            }
+        }
     }
 
     /// Ends the request's account.

@@ -1,5 +1,7 @@
 //! The access log: one JSON line per request. `docs/logs.md` tells the fields; names are stable.
 
+use std::ops::Range;
+
 use super::AccessRecord;
 use super::json::JsonLine;
 use super::record::WafRecord;
@@ -8,11 +10,22 @@ use crate::config::model::Mode;
 /// Longest method, target, host, user agent and content type written; a longer one is cut, and the line says so.
 const FIELD_BYTES: usize = 8 * 1024;
 
+/// The parts of a line that the firewall log tells in the same words: where in the buffer they are.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Told {
+    /// Everything up to the host.
+    pub(super) request: Range<usize>,
+    /// The object about the inspection.
+    pub(super) waf: Range<usize>,
+}
+
 /// Appends the line.
-pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) -> Told {
+    let mut told = Told { request: out.len()..0, ..Told::default() };
     let mut line = JsonLine::new(out);
     line.time("time", record.started);
     write_request(&mut line, record);
+    told.request.end = line.position();
     line.bytes_if_any("user_agent", cut(record.user_agent));
     line.number("status", record.status);
     line.bytes("action", record.action.name().as_bytes());
@@ -39,9 +52,9 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     }
     if let Some(waf) = &record.waf {
         line.raw("waf", |out| {
-            let mut object = JsonLine::new(out);
-            write_waf(&mut object, waf);
-            object.close();
+            told.waf.start = out.len();
+            write_waf(out, waf);
+            told.waf.end = out.len();
         });
     }
     if let Some(tls) = &record.tls {
@@ -67,6 +80,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         line.boolean("cut", true);
     }
     line.finish();
+    told
 }
 
 /// Who asked for what, where it went: the part that both logs have.
@@ -86,7 +100,8 @@ pub(super) fn write_request(line: &mut JsonLine<'_>, record: &AccessRecord<'_>) 
 }
 
 /// The verdict, as both logs tell it.
-pub(super) fn write_waf(object: &mut JsonLine<'_>, waf: &WafRecord<'_>) {
+pub(super) fn write_waf(out: &mut Vec<u8>, waf: &WafRecord<'_>) {
+    let mut object = JsonLine::new(out);
     object.bytes("verdict", waf.verdict.name().as_bytes());
     object.bytes("mode", mode_name(waf.mode).as_bytes());
     object.seconds("duration", waf.duration());
@@ -103,6 +118,7 @@ pub(super) fn write_waf(object: &mut JsonLine<'_>, waf: &WafRecord<'_>) {
     if !waf.matches.is_empty() {
         object.number("matches", waf.matches.len());
     }
+    object.close();
 }
 
 pub(super) fn mode_name(mode: Mode) -> &'static str {

@@ -4,84 +4,108 @@
 //! Half of the text of a match is the same for every match of its rule; each worker keeps it as written.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::AccessRecord;
-use super::access_log::{write_request, write_waf};
+use super::access_log::{Told, write_request, write_waf};
 use super::json::{JsonLine, push_string};
-use crate::limits::RULE_METRICS;
 use crate::waf::RuleMatch;
 
-/// Appends the line.
-pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
+/// Appends the line. `told` is what the access log's line, in the same buffer, says in the same words.
+pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, told: Option<Told>) {
     let Some(waf) = &record.waf else { return };
-    let mut line = JsonLine::new(out);
-    line.time("time", record.started);
-    write_request(&mut line, record);
+    let mut line = match &told {
+        Some(told) => {
+            out.extend_from_within(told.request.clone());
+            JsonLine::resumed(out)
+        }
+        None => {
+            let mut line = JsonLine::new(out);
+            line.time("time", record.started);
+            write_request(&mut line, record);
+            line
+        }
+    };
     line.bytes_if_any("policy", record.policy.as_bytes());
     line.number("status", record.status);
-    line.raw("waf", |out| {
-        let mut object = JsonLine::new(out);
-        write_waf(&mut object, waf);
-        object.close();
+    line.raw("waf", |out| match told {
+        Some(told) => out.extend_from_within(told.waf),
+        None => write_waf(out, waf),
     });
     line.raw("matches", |out| {
         out.push(b'[');
-        for (index, matched) in waf.matches.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
+        WRITTEN.with_borrow_mut(|written| {
+            for (index, matched) in waf.matches.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_match(out, matched, written);
             }
-            write_match(out, matched);
-        }
+        });
         out.push(b']');
     });
     line.finish();
 }
 
-fn write_match(out: &mut Vec<u8>, matched: &RuleMatch) {
+fn write_match(out: &mut Vec<u8>, matched: &RuleMatch, written: &mut Vec<Option<Written>>) {
+    if written.is_empty() {
+        written.resize_with(KEPT_RULES, || None);
+    }
+    let Some(place) = written.get_mut(matched.rule_id.0 as usize % KEPT_RULES) else { return };
+    let known = match place {
+        Some(known) if known.is_of(matched) => &*known,
+        _ => place.insert(Written::new(matched)),
+    };
     let mut object = JsonLine::new(out);
-    object.number("rule", matched.rule_id.0);
-    object.number("phase", matched.phase);
-    object.bytes_if_any("message", &matched.message);
+    if known.says(matched) {
+        object.fields(&known.before);
+    } else {
+        write_before(&mut object, matched);
+    }
     object.bytes_if_any("variable", &matched.variable);
     object.bytes_if_any("data", &matched.data);
-    WRITTEN.with_borrow_mut(|written| {
-        if let Some(known) = written.get(&matched.rule_id.0).filter(|known| known.is_of(matched)) {
-            return object.fields(&known.fields);
-        }
-        let new = Written::new(matched);
-        object.fields(&new.fields);
-        if written.len() >= RULE_METRICS {
-            written.clear();
-        }
-        written.insert(matched.rule_id.0, new);
-    });
+    object.fields(&known.after);
     if matched.is_disruptive {
         object.boolean("disruptive", true);
     }
     object.close();
 }
 
-thread_local! {
-    /// By rule.
-    static WRITTEN: RefCell<HashMap<u32, Written>> = RefCell::new(HashMap::new());
+/// The members that stand before what a client sent.
+fn write_before(object: &mut JsonLine<'_>, matched: &RuleMatch) {
+    object.number("rule", matched.rule_id.0);
+    object.number("phase", matched.phase);
+    object.bytes_if_any("message", &matched.message);
 }
 
-/// The fields of a match that its rule alone decides, and what they were made from: another rule set may have another
+/// So many rules are kept as written by a worker; those whose ids have the same place here take turns.
+const KEPT_RULES: usize = 1024;
+
+thread_local! {
+    /// By id of the rule.
+    static WRITTEN: RefCell<Vec<Option<Written>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The members of a match that its rule alone decides, and what they were made from: another rule set may have another
 /// rule of this id, and tags with macros are another list each time.
 struct Written {
+    rule: u32,
     tags: Arc<[Vec<u8>]>,
     file: Arc<str>,
     line: u32,
     severity: Option<u8>,
-    fields: Vec<u8>,
+    after: Vec<u8>,
+    /// A message with macros is another one each time.
+    message: Vec<u8>,
+    phase: u8,
+    before: Vec<u8>,
 }
 
 impl Written {
     fn new(matched: &RuleMatch) -> Self {
-        let mut fields = Vec::new();
-        let mut object = JsonLine::members(&mut fields);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        write_before(&mut JsonLine::members(&mut before), matched);
+        let mut object = JsonLine::members(&mut after);
         if let Some(severity) = matched.severity {
             object.bytes("severity", severity_name(severity).as_bytes());
         }
@@ -99,14 +123,29 @@ impl Written {
         }
         object.bytes("file", matched.file.as_bytes());
         object.number("line", matched.line);
-        let (tags, file) = (Arc::clone(&matched.tags), Arc::clone(&matched.file));
-        Self { tags, file, line: matched.line, severity: matched.severity, fields }
+        Self {
+            rule: matched.rule_id.0,
+            tags: Arc::clone(&matched.tags),
+            file: Arc::clone(&matched.file),
+            line: matched.line,
+            severity: matched.severity,
+            after,
+            message: matched.message.clone(),
+            phase: matched.phase,
+            before,
+        }
     }
 
     fn is_of(&self, matched: &RuleMatch) -> bool {
-        Arc::ptr_eq(&self.tags, &matched.tags)
+        self.rule == matched.rule_id.0
+            && Arc::ptr_eq(&self.tags, &matched.tags)
             && Arc::ptr_eq(&self.file, &matched.file)
             && (self.line, self.severity) == (matched.line, matched.severity)
+    }
+
+    /// Is `before` what this match begins with?
+    fn says(&self, matched: &RuleMatch) -> bool {
+        self.phase == matched.phase && self.message == matched.message
     }
 }
 
@@ -141,10 +180,14 @@ mod tests {
         }
     }
 
-    fn tags_of(matched: &RuleMatch) -> serde_json::Value {
+    fn written(matched: &RuleMatch) -> serde_json::Value {
         let mut out = Vec::new();
-        write_match(&mut out, matched);
-        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        WRITTEN.with_borrow_mut(|written| write_match(&mut out, matched, written));
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    fn tags_of(matched: &RuleMatch) -> serde_json::Value {
+        let value = written(matched);
         assert_eq!((&value["rule"], &value["line"]), (&7.into(), &3.into()));
         value["tags"].clone()
     }
@@ -159,5 +202,43 @@ mod tests {
             }
         }
         assert_eq!(tags_of(&matched(&[].into(), &file)), serde_json::Value::Null);
+    }
+
+    #[test]
+    fn messages_with_macros_and_ids_of_one_place_are_told_apart() {
+        let (tags, file): (Arc<[Vec<u8>]>, Arc<str>) = ([].into(), "a.conf".into());
+        for (id, phase, message) in
+            [(7, 2, "5"), (7, 2, "5"), (7, 2, "10"), (7, 5, "5"), (7 + KEPT_RULES as u32, 2, "5"), (7, 2, "")]
+        {
+            let mut own = matched(&tags, &file);
+            (own.rule_id, own.phase, own.message) = (RuleId(id), phase, message.into());
+            let value = written(&own);
+            let expected = if message.is_empty() { serde_json::Value::Null } else { message.into() };
+            assert_eq!((&value["rule"], &value["phase"]), (&id.into(), &phase.into()));
+            assert_eq!(value["message"], expected);
+        }
+    }
+
+    #[test]
+    fn what_the_access_log_has_told_is_told_the_same() {
+        let matches = [matched(&[].into(), &"a.conf".into())];
+        let waf = crate::telemetry::WafRecord {
+            mode: crate::config::model::Mode::Prevention,
+            verdict: crate::telemetry::WafVerdict::Blocked,
+            request_duration: std::time::Duration::from_micros(9),
+            response_duration: None,
+            rule: Some((2, 7)),
+            inbound_score: Some(10),
+            outbound_score: None,
+            matches: &matches,
+            audit: None,
+        };
+        let record = AccessRecord { id: "x", host: b"a.example", status: 403, waf: Some(waf), ..Default::default() };
+        let (mut alone, mut behind) = (Vec::new(), b"before".to_vec());
+        write(&mut alone, &record, None);
+        let told = super::super::access_log::write(&mut behind, &record);
+        let start = behind.len();
+        write(&mut behind, &record, Some(told));
+        assert_eq!(behind[start..], alone);
     }
 }

@@ -49,16 +49,18 @@ impl Recorder {
     pub fn record(&self, record: &AccessRecord<'_>, handles: &RequestMetrics) {
         self.metrics.count(record, handles);
         LINE.with_borrow_mut(|line| {
+            line.clear();
+            let mut told = None;
             if self.queue.is_enabled(LogKind::Access) {
-                line.clear();
-                access_log::write(line, record);
+                told = Some(access_log::write(line, record));
                 self.queue.push(LogKind::Access, line, 1);
             }
             let matches = record.waf.as_ref().map(|waf| waf.matches).unwrap_or_default();
             if !matches.is_empty() && self.queue.is_enabled(LogKind::Firewall) {
-                line.clear();
-                firewall_log::write(line, record);
-                self.queue.push(LogKind::Firewall, line, 1);
+                // Behind the access log's line, from which it takes what both say.
+                let start = line.len();
+                firewall_log::write(line, record, told);
+                self.queue.push(LogKind::Firewall, line.get(start..).unwrap_or_default(), 1);
             }
             line.shrink_to(LINE_KEPT_BYTES);
         });

@@ -134,30 +134,47 @@ impl Text {
                         out.extend_from_slice(span.of(&transaction.arena));
                     }
                 }
-                Segment::Variable(..) | Segment::Pattern(..) | Segment::XPath(..) => {
-                    let (variable, wanted) = match segment {
-                        Segment::Variable(variable, Some(key)) => (variable, Wanted::Key(key)),
-                        Segment::Pattern(variable, regex) => (variable, Wanted::Regex(regex, None)),
-                        Segment::Variable(variable, None) => (variable, Wanted::All),
-                        Segment::XPath(id) => (&Variable::Xml, Wanted::XPath(*id)),
-                        _ => continue,
-                    };
-                    let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
-                    let mut text = std::mem::take(&mut scratch.macro_text);
-                    values.clear();
-                    text.clear();
-                    let mut collector =
-                        Collector { program, values: &mut values, text: &mut text, caches: &mut scratch.caches };
-                    transaction.collect(*variable, wanted, rule, &mut collector);
-                    if let Some(value) = values.first() {
-                        out.extend_from_slice(transaction.bytes(program, &text, value.bytes));
-                    }
-                    scratch.macro_values = values;
-                    scratch.macro_text = text;
+                // What nearly every message about a match asks for.
+                Segment::Variable(Variable::MatchedVar, _) => out.extend_from_slice(transaction.matched.last_value()),
+                Segment::Variable(Variable::MatchedVarName, _) => out.extend_from_slice(transaction.matched.last_name()),
+                Segment::Variable(variable, Some(key)) => {
+                    first_value(*variable, Wanted::Key(key), program, transaction, scratch, rule, out);
+                }
+                Segment::Variable(variable, None) => {
+                    first_value(*variable, Wanted::All, program, transaction, scratch, rule, out);
+                }
+                Segment::Pattern(variable, regex) => {
+                    first_value(*variable, Wanted::Regex(regex, None), program, transaction, scratch, rule, out);
+                }
+                Segment::XPath(id) => {
+                    first_value(Variable::Xml, Wanted::XPath(*id), program, transaction, scratch, rule, out);
                 }
             }
         }
     }
+}
+
+/// Appends the first of the values that are wanted.
+fn first_value(
+    variable: Variable,
+    wanted: Wanted<'_>,
+    program: &Program,
+    transaction: &Transaction,
+    scratch: &mut Scratch,
+    rule: Option<RuleIndex>,
+    out: &mut Vec<u8>,
+) {
+    let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
+    let mut text = std::mem::take(&mut scratch.macro_text);
+    values.clear();
+    text.clear();
+    let mut collector = Collector { program, values: &mut values, text: &mut text, caches: &mut scratch.caches };
+    transaction.collect(variable, wanted, rule, &mut collector);
+    if let Some(value) = values.first() {
+        out.extend_from_slice(transaction.bytes(program, &text, value.bytes));
+    }
+    scratch.macro_values = values;
+    scratch.macro_text = text;
 }
 
 /// What is between the braces of a macro that begins `text`, and what follows it.

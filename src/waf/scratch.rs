@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::collection::Value;
-use super::collection::arguments::Argument;
-use super::collection::headers::Pair;
-use super::collection::matched::Matched;
 use super::collection::store::CollectionStore;
-use super::collection::tx::TxStore;
 use super::eval::CandidateScratch;
 use super::operator::{Evidence, Outcome};
 use super::regex::{Regex, RegexCache};
+use super::transaction::Transaction;
 
 /// One per worker thread.
 #[derive(Debug, Default)]
@@ -37,8 +34,8 @@ pub struct Scratch {
     pub(crate) macro_text: Vec<u8>,
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
-    /// Of transactions that are over; as many as run at a time begin without allocating.
-    pub(crate) spares: Vec<Spare>,
+    /// Transactions that are over; as many as run at a time begin without allocating.
+    pub(crate) spares: Vec<Box<Transaction>>,
     /// Of the fast evaluation.
     pub(crate) candidates: Option<Box<CandidateScratch>>,
     /// On while somebody measures where the time goes.
@@ -59,18 +56,6 @@ impl Scratch {
     pub fn with_collections(store: Arc<dyn CollectionStore>) -> Self {
         Self { collections: Some(store), ..Self::default() }
     }
-}
-
-/// Buffers of a transaction that is over, for the next one.
-#[derive(Debug, Default)]
-pub(crate) struct Spare {
-    pub(crate) arena: Vec<u8>,
-    pub(crate) request_headers: Vec<Pair>,
-    pub(crate) response_headers: Vec<Pair>,
-    pub(crate) cookies: Vec<Pair>,
-    pub(crate) arguments: Vec<Argument>,
-    pub(crate) tx: TxStore,
-    pub(crate) matched: Matched,
 }
 
 /// Working memory of regular expressions, for patterns that are not operators: selectors, tags.

@@ -22,7 +22,6 @@ use super::program::{AllowScope, RuleSet};
 use super::request::RequestHead;
 use super::request_body::BodyState;
 use super::response::ResponseState;
-use super::scratch::Spare;
 use super::settings::{AuditEngine, EngineMode, LimitAction};
 use super::trace::Trace;
 use super::{Interruption, Program, RuleMatch, Scratch, Verdict};
@@ -222,32 +221,38 @@ impl Control {
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 impl Transaction {
-    /// Begins a transaction.
-    pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Self {
-        let spare = scratch.spares.pop().unwrap_or_default();
-        let mut transaction = Self {
-            serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
-            arena: spare.arena,
+    /// Begins a transaction, in the place of one that is over if there is any: see [`Transaction::recycle`].
+    pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Box<Self> {
+        let mut transaction = scratch.spares.pop().unwrap_or_else(|| Box::new(Self::empty(program)));
+        transaction.begin(program, connection);
+        transaction
+    }
+
+    /// One that has not begun.
+    fn empty(program: &Program) -> Self {
+        Self {
+            serial: 0,
+            arena: Vec::new(),
             request_body: Vec::new(),
             response_body: Vec::new(),
             client_address: Span::default(),
-            client_port: connection.client_port,
+            client_port: 0,
             server_address: Span::default(),
-            server_port: connection.server_port,
+            server_port: 0,
             unique_id: Span::default(),
-            now: connection.now,
+            now: Duration::ZERO,
             elapsed: Duration::ZERO,
             request: RequestHead::default(),
-            request_headers: spare.request_headers,
-            cookies: spare.cookies,
-            arguments: spare.arguments,
+            request_headers: Vec::new(),
+            cookies: Vec::new(),
+            arguments: Vec::new(),
             body: BodyState::default(),
             multipart: Multipart::default(),
             xml: super::collection::xml::XmlState::default(),
             response: ResponseState::default(),
-            response_headers: spare.response_headers,
-            tx: spare.tx,
-            matched: spare.matched,
+            response_headers: Vec::new(),
+            tx: TxStore::default(),
+            matched: Matched::default(),
             persistent: Persistent::default(),
             environment: Vec::new(),
             geo: Vec::new(),
@@ -256,7 +261,7 @@ impl Transaction {
             exhausted_rules: Vec::new(),
             is_arena_full: false,
             phase: 0,
-            control: Control::new(program, connection.is_detection_only),
+            control: Control::new(program, false),
             is_folded: false,
             removed_rules: RuleSet::default(),
             removed_targets: Vec::new(),
@@ -267,14 +272,115 @@ impl Transaction {
             matches: Vec::new(),
             has_lines: true,
             audit: audit::AuditNotes::default(),
-            trace: program.options.trace.then(Trace::default),
-        };
-        transaction.arena.reserve(ARENA_CAPACITY);
-        transaction.tx.reset(program.tx_names.len());
-        transaction.client_address = transaction.store_address(connection.client_address);
-        transaction.server_address = transaction.store_address(connection.server_address);
-        transaction.unique_id = transaction.store(connection.unique_id.as_bytes());
-        transaction
+            trace: None,
+        }
+    }
+
+    fn begin(&mut self, program: &Program, connection: &Connection<'_>) {
+        self.serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+        self.client_port = connection.client_port;
+        self.server_port = connection.server_port;
+        self.now = connection.now;
+        self.control = Control::new(program, connection.is_detection_only);
+        self.trace = program.options.trace.then(Trace::default);
+        self.arena.reserve(ARENA_CAPACITY);
+        self.tx.reset(program.tx_names.len());
+        self.client_address = self.store_address(connection.client_address);
+        self.server_address = self.store_address(connection.server_address);
+        self.unique_id = self.store(connection.unique_id.as_bytes());
+    }
+
+    /// Leaves it, when it is over, to the next one of this worker, which then begins without allocating and in memory
+    /// that the processor still has at hand.
+    pub fn recycle(mut self: Box<Self>, scratch: &mut Scratch) {
+        if scratch.spares.len() < limits::WAF_SPARE_TRANSACTIONS {
+            self.forget();
+            scratch.spares.push(self);
+        }
+    }
+
+    /// As [`Transaction::empty`] but for buffers, of which the large ones are given back.
+    fn forget(&mut self) {
+        // All by name: a field that is added has to be thought of here.
+        let Self {
+            serial,
+            arena,
+            request_body,
+            response_body,
+            client_address: _,
+            client_port: _,
+            server_address: _,
+            server_port: _,
+            unique_id: _,
+            now: _,
+            elapsed,
+            request,
+            request_headers,
+            cookies,
+            arguments,
+            body,
+            multipart,
+            xml,
+            response,
+            response_headers,
+            // Made ready when the next one begins, whose program may be another.
+            tx: _,
+            matched,
+            persistent,
+            environment,
+            geo,
+            highest_severity,
+            has_exhausted_regex,
+            exhausted_rules,
+            is_arena_full,
+            phase,
+            control: _,
+            is_folded,
+            removed_rules,
+            removed_targets,
+            allow,
+            is_phase_over,
+            is_interrupted,
+            interruption,
+            matches,
+            has_lines,
+            audit,
+            trace,
+        } = self;
+        *serial = 0;
+        emptied(arena);
+        emptied(request_body);
+        emptied(response_body);
+        *elapsed = Duration::ZERO;
+        *request = RequestHead::default();
+        emptied(request_headers);
+        emptied(cookies);
+        emptied(arguments);
+        *body = BodyState::default();
+        *multipart = Multipart::default();
+        *xml = super::collection::xml::XmlState::default();
+        *response = ResponseState::default();
+        emptied(response_headers);
+        matched.forget();
+        *persistent = Persistent::default();
+        emptied(environment);
+        emptied(geo);
+        *highest_severity = NO_SEVERITY;
+        *has_exhausted_regex = false;
+        emptied(exhausted_rules);
+        *is_arena_full = false;
+        *phase = 0;
+        *is_folded = false;
+        *removed_rules = RuleSet::default();
+        emptied(removed_targets);
+        *allow = None;
+        *is_phase_over = false;
+        *is_interrupted = false;
+        *interruption = None;
+        emptied(matches);
+        *has_lines = true;
+        *audit = audit::AuditNotes::default();
+        *trace = None;
     }
 
     /// Nobody reads ModSecurity's log lines: [`RuleMatch::line_text`] stays empty, which saves some microseconds a match.
@@ -370,7 +476,7 @@ impl Transaction {
         eval::run_phase(program, self, scratch, 5);
         self.save_persistent(scratch);
         let audit = audit::entry(program, self, &mut scratch.caches);
-        let summary = Summary {
+        Summary {
             matches: std::mem::take(&mut self.matches),
             notices: self.notices(program),
             interruption: self.interruption.take(),
@@ -379,34 +485,7 @@ impl Transaction {
             outbound_score: self.score(program, OUTBOUND_SCORES),
             audit,
             trace: self.trace.take(),
-        };
-        self.give_back(scratch);
-        summary
-    }
-
-    /// Leaves the buffers to the next transaction, unless they have become large.
-    fn give_back(&mut self, scratch: &mut Scratch) {
-        let is_large =
-            self.arena.capacity() > SPARE_ARENA || self.arguments.capacity() > SPARE_ARENA / size_of::<Argument>();
-        if is_large || scratch.spares.len() >= limits::WAF_SPARE_TRANSACTIONS {
-            return;
         }
-        let mut spare = Spare {
-            arena: std::mem::take(&mut self.arena),
-            request_headers: std::mem::take(&mut self.request_headers),
-            response_headers: std::mem::take(&mut self.response_headers),
-            cookies: std::mem::take(&mut self.cookies),
-            arguments: std::mem::take(&mut self.arguments),
-            tx: std::mem::take(&mut self.tx),
-            matched: std::mem::take(&mut self.matched),
-        };
-        spare.arena.clear();
-        spare.request_headers.clear();
-        spare.response_headers.clear();
-        spare.cookies.clear();
-        spare.arguments.clear();
-        spare.matched.forget();
-        scratch.spares.push(spare);
     }
 
     /// One line when the request body could not be read, and one for each rule that gave up.
@@ -487,6 +566,14 @@ impl Transaction {
     }
 }
 
+/// Empties a buffer; a large one is given back.
+fn emptied<T>(buffer: &mut Vec<T>) {
+    buffer.clear();
+    if buffer.capacity() * size_of::<T>() > SPARE_BYTES {
+        *buffer = Vec::new();
+    }
+}
+
 fn work_bytes(body: &[u8], encoding: Option<&[u8]>) -> usize {
     let is_plain = encoding.is_none_or(|encoding| encoding.trim_ascii().eq_ignore_ascii_case(b"identity"));
     if is_plain { body.len() } else { body.len().saturating_mul(limits::INSPECTION_UNFOLDING) }
@@ -496,7 +583,7 @@ fn work_bytes(body: &[u8], encoding: Option<&[u8]>) -> usize {
 const ARENA_CAPACITY: usize = 4096;
 
 /// Buffers beyond this are not kept for the next transaction.
-const SPARE_ARENA: usize = 16 * 1024;
+const SPARE_BYTES: usize = 16 * 1024;
 
 /// HIGHEST_SEVERITY before any rule with a severity matched.
 const NO_SEVERITY: u8 = 255;

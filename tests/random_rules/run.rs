@@ -179,6 +179,7 @@ fn observe(program: &Program, scratch: &mut Scratch, case: &Case, request: &Requ
     let mut observed = converse(program, scratch, &mut transaction, request);
     let Summary { matches, notices, interruption, inbound_score, outbound_score, audit, .. } =
         transaction.finish(program, scratch, Duration::from_millis(1));
+    transaction.recycle(scratch);
     let show = |bytes: Vec<u8>| bytes.escape_ascii().to_string();
     observed.matches = matches.into_iter().map(Shown).collect();
     observed.notices = notices.into_iter().map(show).collect();

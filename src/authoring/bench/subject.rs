@@ -127,7 +127,7 @@ impl Subject {
         done(Stage::Begin);
         let status = self.converse(program, scratch, &mut transaction, &mut done).err();
         let summary = transaction.finish(program, scratch, Duration::from_micros(1));
-        drop(transaction);
+        transaction.recycle(scratch);
         done(Stage::Finish);
         let decision = if status.is_some() { Decision::Blocked } else { Decision::Passes };
         Run { decision, status, summary }

@@ -47,6 +47,11 @@ impl Matched {
     pub(crate) fn last_name(&self) -> &[u8] {
         self.last.map(|(name, _)| name.of(&self.bytes)).unwrap_or_default()
     }
+
+    /// What matched last; empty when nothing did.
+    pub(crate) fn last_value(&self) -> &[u8] {
+        self.last.map(|(_, value)| value.of(&self.bytes)).unwrap_or_default()
+    }
 }
 
 /// Most bytes of it that are kept for the next transaction.

@@ -70,12 +70,12 @@ impl TxStore {
 
     /// The value of a slot, in the arena.
     pub(crate) fn slot(&self, slot: TxSlot) -> Option<Span> {
-        self.slots.get(slot.0 as usize).copied().flatten().map(|held| held.value)
+        self.slots.get(slot.0 as usize)?.as_ref().map(|held| held.value)
     }
 
     /// The value of a slot, and its name when it is not spelled as the rules spell it; both in the arena.
     pub(crate) fn held(&self, slot: TxSlot) -> Option<(Span, Option<Span>)> {
-        self.slots.get(slot.0 as usize).copied().flatten().map(|held| (held.value, held.name))
+        self.slots.get(slot.0 as usize)?.as_ref().map(|held| (held.value, held.name))
     }
 
     /// Where in `overflow` a name is.

@@ -124,6 +124,7 @@ impl Exchange {
         let mut transaction = Transaction::new(program, scratch, &connection);
         let verdict = self.phases(program, scratch, &mut transaction);
         let summary = transaction.finish(program, scratch, Duration::from_millis(3));
+        transaction.recycle(scratch);
         let denied = match verdict {
             Verdict::Deny(interruption) => Some(interruption),
             Verdict::Allow => None,
