@@ -136,7 +136,9 @@ impl Text {
                 }
                 // What nearly every message about a match asks for.
                 Segment::Variable(Variable::MatchedVar, _) => out.extend_from_slice(transaction.matched.last_value()),
-                Segment::Variable(Variable::MatchedVarName, _) => out.extend_from_slice(transaction.matched.last_name()),
+                Segment::Variable(Variable::MatchedVarName, _) => {
+                    out.extend_from_slice(transaction.matched.last_name())
+                }
                 Segment::Variable(variable, Some(key)) => {
                     first_value(*variable, Wanted::Key(key), program, transaction, scratch, rule, out);
                 }
