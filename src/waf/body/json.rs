@@ -425,7 +425,7 @@ fn is_number(text: &[u8]) -> bool {
 /// Resolves the escapes of a string into `out`. None: invalid. False: nothing to resolve, `out` is not written.
 fn decode_string(raw: &[u8], out: &mut Vec<u8>) -> Option<bool> {
     out.clear();
-    let mut rest = raw;
+    let mut rest = raw.get(plain_len(raw)..)?;
     let mut is_changed = false;
     let mut plain_start = 0;
     while let Some((&byte, after)) = rest.split_first() {
@@ -458,6 +458,19 @@ fn decode_string(raw: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         out.extend_from_slice(raw.get(plain_start..)?);
     }
     Some(is_changed)
+}
+
+/// How many bytes at the beginning stand for themselves, or somewhat less: eight are looked at together.
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let is_plain = |chunk: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**chunk);
+        let backslash = word ^ ONES * b'\\' as u64;
+        // A byte's highest bit: not ASCII, below a space, a backslash. Borrows reach only bytes behind one of these.
+        (word | word.wrapping_sub(ONES * 0x20) | backslash.wrapping_sub(ONES)) & HIGH == 0
+    };
+    text.as_chunks::<8>().0.iter().take_while(is_plain).count() * 8
 }
 
 /// After a backslash; what is left.

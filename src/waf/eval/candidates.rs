@@ -275,18 +275,13 @@ fn run_shared(
         values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
     }
     let is_filtered = program.options.prefilter;
+    let can_give_up = program.operator(rule.operator).can_give_up();
     let (mut removals, mut has_removed_targets) = (0, false);
     let mut is_match = false;
     for part in parts {
         // They are all known by now.
-        let range = values.part(program, transaction, &mut scratch.caches, *part, |_, _, _, _| false)?;
-        for place in range {
-            let Some(member) = values.member(place) else { break };
-            if let Suspicion::Marked(mark) = suspicion
-                && !values.is_marked(member.id, mark)
-            {
-                continue;
-            }
+        let mut range = values.part(program, transaction, &mut scratch.caches, *part, |_, _, _, _| false)?;
+        while let Some(member) = values.next_suspect(suspicion, &mut range) {
             let value = &member.value;
             // A match may have taken away what is still to come.
             if removals != transaction.removed_targets.len() {
@@ -315,6 +310,11 @@ fn run_shared(
                     .map(|id| test_shared(program, transaction, scratch, values, index, rule, member, id))
             };
             is_match |= match outcome {
+                Ok(false) if !can_give_up => {
+                    // The same value elsewhere need not be looked at.
+                    values.trust(suspicion, member.id);
+                    false
+                }
                 Ok(is_match) => is_match,
                 // Nothing of this value was tested yet.
                 Err(Full) => test_value(program, transaction, scratch, index, rule, value, &values.text),

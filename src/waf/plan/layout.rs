@@ -89,6 +89,8 @@ pub(crate) struct Group {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
     pub(crate) lane: LaneId,
+    /// A shorter value has nothing that it asks for.
+    pub(crate) shortest: usize,
     first_word: u32,
     last_word: u32,
     first_hit: u32,
@@ -285,7 +287,8 @@ impl Builder<'_> {
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
             hits.dedup_by_key(|hit| (hit.bit, hit.rule));
-            self.add_check(lane, hits, words);
+            let shortest = hits.iter().map(|hit| self.plan.prefilter(phase).shortest(hit.bit)).min().unwrap_or(0);
+            self.add_check(lane, hits, words, shortest);
         }
         let last_group = self.layout.groups.len() as u32;
         let (last_doubt, last_count) = (self.layout.doubts.len() as u32, self.layout.counts.len() as u32);
@@ -328,7 +331,7 @@ impl Builder<'_> {
     }
 
     /// Adds a check to the last group.
-    fn add_check(&mut self, lane: LaneId, hits: Vec<Hit>, words: usize) {
+    fn add_check(&mut self, lane: LaneId, hits: Vec<Hit>, words: usize, shortest: usize) {
         let layout = &mut self.layout;
         let Some(group) = layout.groups.last_mut() else { return };
         let mut mask = vec![0; words];
@@ -348,7 +351,7 @@ impl Builder<'_> {
         let first_hit = layout.hits.len() as u32;
         layout.hits.extend(hits);
         let last_hit = layout.hits.len() as u32;
-        layout.checks.push(Check { lane, first_word, last_word, first_hit, last_hit });
+        layout.checks.push(Check { lane, shortest, first_word, last_word, first_hit, last_hit });
         group.last_check = layout.checks.len() as u32;
     }
 

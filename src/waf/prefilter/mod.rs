@@ -174,6 +174,11 @@ impl Prefilter {
         self.sets = sets.into_iter().map(|(needed, bits)| (needed, bits.into())).collect();
     }
 
+    /// A shorter value does not match the operator of this bit.
+    pub(crate) fn shortest(&self, bit: u32) -> usize {
+        self.needs.get(bit as usize).map_or(0, |needs| usize::from(needs.length))
+    }
+
     /// Finds the class of a value: which operators could match it, and which transformations could change it.
     pub(crate) fn ask(&self, memory: &mut Memory, classes: &mut Classes, value: &[u8]) -> ClassId {
         let length = value.len().min(LENGTHS - 1) as u8;

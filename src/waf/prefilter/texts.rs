@@ -16,6 +16,9 @@ const SHORTEST: usize = 2;
 /// Texts of so many bytes are found by four of them, shorter ones by two.
 const LONG: usize = 5;
 
+/// In values up to so many bytes nobody notes which texts were found already.
+const SHORT_VALUE: usize = 64;
+
 /// Bits of the hash of four bytes.
 const QUAD_BITS: u32 = 17;
 
@@ -229,7 +232,7 @@ impl Texts {
         }
     }
 
-    /// Calls `found` with the number of each text that occurs in the value surveyed.
+    /// Calls `found` with the number of each text that occurs in the value surveyed; in a short one, for each time.
     #[inline]
     pub(super) fn find(&self, survey: &mut Survey, mut found: impl FnMut(u32)) {
         let (Some(quads), Some(triples), Some(kinds)) =
@@ -240,7 +243,9 @@ impl Texts {
         let Survey { folded, len, found: known } = survey;
         let value = folded.get(..*len).unwrap_or_default();
         known.clear();
-        known.resize(self.count.div_ceil(64), 0);
+        if *len > SHORT_VALUE {
+            known.resize(self.count.div_ceil(64), 0);
+        }
         // Kinds of the two bytes before.
         let mut pair = value.first().map_or(0, |byte| usize::from(self.kind(*byte)));
         let mut start = 0;
@@ -283,15 +288,16 @@ impl Texts {
             if byte_at(value, start) != text.first || byte_at(value, start.wrapping_add(len - 1)) != text.last {
                 continue;
             }
-            let Some(word) =
-                known.get_mut((text.text / 64) as usize).filter(|word| **word >> (text.text % 64) & 1 == 0)
-            else {
+            let mut word = known.get_mut((text.text / 64) as usize);
+            if word.as_ref().is_some_and(|word| **word >> (text.text % 64) & 1 != 0) {
                 continue;
-            };
+            }
             let Some(there) = value.get(start..start.wrapping_add(len)) else { continue };
             let wanted = self.bytes.get(text.start as usize..text.start as usize + len).unwrap_or_default();
             if there.iter().zip(wanted).all(|(one, other)| one == other) {
-                *word |= 1 << (text.text % 64);
+                if let Some(word) = &mut word {
+                    **word |= 1 << (text.text % 64);
+                }
                 found(text.text);
             }
         }

@@ -16,6 +16,9 @@ use crate::limits;
 /// Where the request body lies.
 const BODY: Bytes = Bytes { buffer: Buffer::RequestBody, span: Span { start: 0, len: 0 } };
 
+/// Names of a JSON document that are recognised when they come again.
+const NAMES: usize = 64;
+
 /// What is known of the request body.
 #[derive(Debug, Default)]
 pub(crate) struct BodyState {
@@ -130,8 +133,18 @@ impl Transaction {
             arguments: self.free_arguments(program),
             name_bytes: limits::WAF_JSON_NAME_BYTES,
         };
+        // A document has the same few names again and again: those kept last, by what is cheap to tell of a name.
+        let mut names = [Bytes::default(); NAMES];
         let mut sink = |name: Piece<'_>, value: Piece<'_>| {
-            let name = self.keep(name, BODY);
+            let last = name.bytes.last().copied().unwrap_or_default();
+            let known = names.get_mut((name.bytes.len() * 8 + usize::from(last)) % NAMES);
+            let name = match &known {
+                Some(kept) if kept.span.len > 0 && self.stored(**kept) == name.bytes => **kept,
+                _ => self.keep(name, BODY),
+            };
+            if let Some(known) = known.filter(|_| name.buffer == Buffer::Arena) {
+                *known = name;
+            }
             let value = self.keep(value, BODY);
             self.arguments.push(Argument { name, value, origin: Origin::Document });
         };

@@ -55,3 +55,42 @@ fn a_negated_rule_about_a_number_captures_what_it_does_not_match() {
     "#;
     assert_eq!(ids(rules, &["/?q=b"]), [[2, 6]]);
 }
+
+/// Values of few classes and of many, some of them often, for rules that look at forms of them.
+#[test]
+fn of_many_values_the_same_match() {
+    let rules = r#"
+        SecRule ARGS "@rx union" "id:1,phase:2,pass,log,t:lowercase"
+        SecRule ARGS|!ARGS:n12 "@rx union s" "id:2,phase:2,pass,log,t:compressWhitespace,t:lowercase,\
+            ctl:ruleRemoveTargetById=3;ARGS:n24"
+        SecRule ARGS "@contains evil" "id:3,phase:2,pass,log,t:base64Decode,t:lowercase"
+        SecRule ARGS "@contains evil" "id:4,phase:2,pass,log,multiMatch,t:removeWhitespace,t:base64Decode"
+        SecRule ARGS "@rx [0-9]{3}$" "id:5,phase:2,pass,log,t:removeWhitespace,chain"
+        SecRule ARGS_NAMES "@streq N77" "t:uppercase,setvar:tx.found=+1"
+        SecRule TX:found "@ge 1" "id:6,phase:2,pass,log"
+        SecRule ARGS "!@rx ." "id:7,phase:2,pass,log"
+    "#;
+    let value = |number: usize| match number % 12 {
+        0 => "Union++Select".to_owned(),
+        1 => "zxZpbA%3D%3D".to_owned(),
+        2 => "ZXZpbA%3D%3D".to_owned(),
+        3 => "RVZJTA%3D%3D".to_owned(),
+        4 => "ev+il".to_owned(),
+        5 => "UNION".to_owned(),
+        6 => "Zg".to_owned(),
+        _ => format!("item+{}{}", number * 37 % 1000, ["", ".", "+%26"][number % 3]),
+    };
+    let request = |from: usize| {
+        let pairs: Vec<String> = (from..from + 240).map(|number| format!("n{number}={}", value(number))).collect();
+        format!("/?{}", pairs.join("&"))
+    };
+    let requests = [request(0), request(100), request(0), "/?a=item+1".to_owned(), "/?a".to_owned()];
+    let found = ids(rules, &requests.each_ref().map(String::as_str));
+    let count = |of: &[u32], id: u32| of.iter().filter(|found| **found == id).count();
+    let first = &found[0];
+    let counts = [1, 2, 3, 4, 5, 6, 7].map(|id| count(first, id));
+    assert_eq!(counts, [40, 19, 40, 40, 1, 1, 0]);
+    assert_eq!(found[2], *first);
+    assert_eq!(found[3], [0; 0]);
+    assert_eq!(found[4], [7]);
+}

@@ -27,6 +27,24 @@ impl Transformation {
         }
     }
 
+    /// How long the result for a value of `len` bytes can be; `usize::MAX` when that is not known.
+    pub(crate) const fn longest_result(self, len: usize) -> usize {
+        match self {
+            Self::Base64Decode | Self::Base64DecodeExt => len / 4 * 3 + len % 4 * 3 / 4,
+            Self::CmdLine
+            | Self::CompressWhitespace
+            | Self::JsDecode
+            | Self::Lowercase
+            | Self::None
+            | Self::RemoveNulls
+            | Self::RemoveWhitespace
+            | Self::ReplaceComments
+            | Self::UrlDecode
+            | Self::UrlDecodeUni => len,
+            _ => usize::MAX,
+        }
+    }
+
     /// See [`Trigger`].
     pub(crate) const fn trigger(self) -> Trigger {
         // Several functions stop at a NUL; none is worth a set without it.
@@ -103,6 +121,8 @@ mod tests {
                 })
                 .collect();
             for function in Transformation::ALL {
+                let len = if function.apply(&value, &mut out, &context) { out.len() } else { value.len() };
+                assert!(len <= function.longest_result(value.len()), "{}", function.name());
                 let Trigger::Bytes(trigger) = function.trigger() else { continue };
                 if (trigger | function.case_trigger()) & signature(&value) == 0 {
                     assert!(!function.apply(&value, &mut out, &context), "{}", function.name());

@@ -360,6 +360,16 @@ impl Known {
         store.infos.get(index).map_or(ClassId::MAX, |info| info.class)
     }
 
+    /// How many bytes a value has.
+    #[inline]
+    pub(super) fn len(&self, id: ValueId) -> usize {
+        let (store, index) = self.store(id);
+        match store.infos.get(index).map(|info| info.place) {
+            Some(Place::Given(Bytes { span, .. }) | Place::Own(span)) => span.len as usize,
+            None => usize::MAX,
+        }
+    }
+
     /// What is known of classes, and what they ask of checks.
     pub(super) const fn classes(&mut self) -> (&Classes, &mut Visits) {
         (&self.classes, &mut self.visits)

@@ -388,11 +388,6 @@ impl PhaseValues {
         Ok(range.0..range.1)
     }
 
-    /// A value of a part.
-    pub(crate) fn member(&self, index: u32) -> Option<Member> {
-        self.members.get(index as usize).copied()
-    }
-
     /// The bytes of a value.
     pub(crate) fn bytes<'a>(&'a self, program: &'a Program, transaction: &'a Transaction, id: ValueId) -> &'a [u8] {
         match self.known().place(id) {

@@ -7,9 +7,10 @@
 //! it, not one look at every check.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::known::{Full, ValueId};
-use super::{PhaseValues, Program, Transaction};
+use super::{Member, PhaseValues, Program, Transaction};
 use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
 use crate::waf::names::NameIndex;
 use crate::waf::plan::{Check, Group, Layout};
@@ -50,6 +51,8 @@ struct Entry {
 struct Change {
     transformation: Transformation,
     tasks: TasksId,
+    /// A result that cannot be as long as this has nothing that is asked for.
+    shortest: usize,
 }
 
 /// All that is known of it for the usual layout of a program.
@@ -152,8 +155,9 @@ impl Visits {
             }
         }
         for (transformation, tasks) in changes {
+            let shortest = tasks.iter().map(|task| shortest(program, layout, *task)).min().unwrap_or(0);
             let tasks = self.intern(tasks);
-            self.changes.push(Change { transformation, tasks });
+            self.changes.push(Change { transformation, tasks, shortest });
         }
         let number = self.entries.len() as u32;
         self.entries.push(Entry {
@@ -203,6 +207,18 @@ fn outcome(
         None => (is_asked_for, None),
         // The answer for a form in another case is the same, until an operator was asked about it.
         change => (is_asked_here, change.filter(|_| is_asked_for)),
+    }
+}
+
+/// A shorter value than this comes out of the rest of a lane as something too short for what is asked for.
+fn shortest(program: &Program, layout: &Layout, task: Task) -> usize {
+    let Some(check) = layout.check(task.check) else { return 0 };
+    let Some(lane) = program.plan.lane(check.lane) else { return 0 };
+    let mut rest = program.pipeline(lane.pipeline).iter().skip(task.passed as usize);
+    if rest.all(|transformation| transformation.longest_result(check.shortest) <= check.shortest) {
+        check.shortest
+    } else {
+        0
     }
 }
 
@@ -315,10 +331,29 @@ impl PhaseValues {
         Suspicion::Marked(mark)
     }
 
-    /// Does the value have this mark?
+    /// The next value of a stretch that has to be looked at.
     #[inline]
-    pub(crate) fn is_marked(&self, id: ValueId, mark: u32) -> bool {
-        self.known().is_visited(id, mark)
+    pub(crate) fn next_suspect(&self, suspicion: Suspicion, places: &mut Range<u32>) -> Option<Member> {
+        let members = self.members.get(places.start as usize..places.end as usize)?;
+        let found = match suspicion {
+            Suspicion::None => None,
+            Suspicion::All => members.first().map(|_| 0),
+            Suspicion::Marked(mark) => {
+                let known = self.known();
+                members.iter().position(|member| known.is_visited(member.id, mark))
+            }
+        };
+        let found = found.unwrap_or(members.len());
+        places.start = places.end.min(places.start + found as u32 + 1);
+        members.get(found).copied()
+    }
+
+    /// The value does not match: take the mark away.
+    pub(crate) fn trust(&mut self, suspicion: Suspicion, id: ValueId) {
+        if matches!(suspicion, Suspicion::Marked(_)) {
+            // No visit has this number.
+            self.known_mut().was_visited(id, 0);
+        }
     }
 
     /// Begins a visit to the values of a group, and gives its number.
@@ -403,6 +438,9 @@ impl PhaseValues {
         }
         for number in changes.0..changes.1 {
             let Some(change) = self.known().visits.changes.get(number as usize).copied() else { break };
+            if change.transformation.longest_result(self.known().len(id)) < change.shortest {
+                continue;
+            }
             match self.step(program, transaction, change.transformation, id) {
                 Ok(result) => self.visit(program, transaction, layout, result, change.tasks, candidates),
                 Err(Full) => {
