@@ -128,7 +128,7 @@ async fn serve_http1(
         exchange.outcome.sent_bytes += client.out.take_sent();
         exchange.record();
         match next {
-            Next::Request => {}
+            Next::Request => exchange.rest(),
             Next::Close => return close(&mut exchange, &mut client).await,
             Next::Abort => return,
         }

@@ -171,7 +171,8 @@ impl Exchange {
         self.is_open = true;
     }
 
-    /// Between two streams: lets go of what belongs to the last one, above all the backend's bytes.
+    /// Between two requests: lets go of what belongs to the last one, above all of the bytes that were read for it,
+    /// which can then be read over.
     pub(super) fn rest(&mut self) {
         self.outcome = Outcome::default();
         self.head.clear();
