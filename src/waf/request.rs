@@ -82,6 +82,9 @@ impl Transaction {
     /// Between phases 1 and 2: decodes the escapes of the path. Invalid ones stay.
     pub(crate) fn decode_path(&mut self) {
         let Some(path) = self.request.path else { return };
+        if memchr::memchr(b'%', path.of(&self.arena)).is_none() {
+            return;
+        }
         let context = TransformationContext::default();
         let (mut plain, mut decoded) = (Vec::new(), Vec::new());
         // A plus sign is no blank in a path.
@@ -103,14 +106,18 @@ impl Transaction {
     }
 
     fn take_host(&mut self) {
-        let Some(host) = self.request_header(b"Host") else { return };
+        let Some(place) = headers::place(&self.request_headers, &self.arena, b"Host") else { return };
+        let host = place.of(&self.arena);
         let end = match host.first() {
-            Some(b'[') => host.iter().position(|byte| *byte == b']').map_or(host.len(), |at| at + 1),
-            _ => host.iter().position(|byte| *byte == b':').unwrap_or(host.len()),
+            Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |at| at + 1),
+            _ => memchr::memchr(b':', host).unwrap_or(host.len()),
         };
-        let host = host.get(..end).unwrap_or_default().to_ascii_lowercase();
-        if !host.is_empty() {
-            self.request.host = Some(self.store(&host));
+        if end > 0 {
+            let start = self.arena.len();
+            let from = place.range().start;
+            self.arena.extend_from_within(from..from + end);
+            self.arena.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+            self.request.host = Some(Span { start: start as u32, len: end as u32 });
         }
     }
 
@@ -128,17 +135,24 @@ impl Transaction {
 
     fn take_cookies(&mut self, program: &Program) {
         let settings = &program.settings;
-        let Some(field) = self.request_header(b"Cookie").map(<[u8]>::to_vec) else { return };
-        let mut add = |name: &[u8], value: &[u8]| {
+        let Some(place) = headers::place(&self.request_headers, &self.arena, b"Cookie") else { return };
+        if settings.cookie_format != 1 {
+            // They are parts of the field, and stay where it is.
+            let Self { arena, cookies, .. } = self;
+            let span = |range: std::ops::Range<usize>| Span {
+                start: place.start + range.start as u32,
+                len: range.len() as u32,
+            };
+            return headers::cookies_v0(place.of(arena), settings.cookie_separator, |name, value| {
+                cookies.push(Pair { name: span(name), value: span(value) });
+            });
+        }
+        let field = place.of(&self.arena).to_vec();
+        headers::cookies_v1(&field, |name, value| {
             let name = self.store(name);
             let value = self.store(value);
             self.cookies.push(Pair { name, value });
-        };
-        if settings.cookie_format == 1 {
-            headers::cookies_v1(&field, &mut add);
-        } else {
-            headers::cookies_v0(&field, settings.cookie_separator, &mut add);
-        }
+        });
     }
 }
 

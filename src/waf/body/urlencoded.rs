@@ -30,7 +30,12 @@ pub struct Outcome {
 /// Reads a whole form or query string.
 pub fn parse(input: &[u8], separator: u8, limits: Limits, sink: &mut impl ArgumentSink) -> Outcome {
     let mut parser = Parser::new(separator, limits);
-    parser.feed(input, sink);
+    // The last pair is at hand and need not be kept.
+    let (pairs, last) = input.split_at(memchr::memrchr(separator, input).map_or(0, |at| at + 1));
+    parser.feed(pairs, sink);
+    if !last.is_empty() {
+        parser.pair(last, sink);
+    }
     parser.finish(sink)
 }
 
@@ -116,6 +121,7 @@ fn decode<'a>(input: &'a [u8], offset: usize, buffer: &'a mut Vec<u8>, invalid: 
         return Piece::at(input, offset);
     };
     buffer.clear();
+    buffer.reserve(input.len());
     let (plain, mut rest) = input.split_at(first);
     buffer.extend_from_slice(plain);
     let mut is_changed = false;

@@ -3,6 +3,8 @@
 //! Request header fields of the same name are one field with its values joined by `, `, as the reference's host
 //! makes them before any rule sees them. Response header fields stay apart.
 
+use std::ops::Range;
+
 use super::{Bytes, Collector, Span, Value, Variable, Wanted, selects};
 use crate::waf::transaction::Transaction;
 
@@ -36,30 +38,37 @@ pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wan
 
 /// The first field of this name.
 pub(crate) fn find<'a>(pairs: &[Pair], arena: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    place(pairs, arena, name).map(|value| value.of(arena))
+}
+
+/// Where in the arena the value of the first field of this name is.
+pub(crate) fn place(pairs: &[Pair], arena: &[u8], name: &[u8]) -> Option<Span> {
     let pair = pairs.iter().find(|pair| pair.name.of(arena).eq_ignore_ascii_case(name))?;
-    Some(pair.value.of(arena))
+    Some(pair.value)
 }
 
 /// Splits a Cookie field as ModSecurity 2 does for `SecCookieFormat 0`: at semicolons (at commas when there is no
 /// semicolon and a blank follows the comma), white space before a name skipped, nothing decoded, no name no cookie.
 /// Gives (name, value) as ranges of `field`.
-pub(crate) fn cookies_v0(field: &[u8], separator: Option<u8>, mut found: impl FnMut(&[u8], &[u8])) {
+pub(crate) fn cookies_v0(field: &[u8], separator: Option<u8>, mut found: impl FnMut(Range<usize>, Range<usize>)) {
     let separator = separator.unwrap_or_else(|| {
-        if field.contains(&b';') {
+        if memchr::memchr(b';', field).is_some() {
             return b';';
         }
-        let comma = field.iter().position(|byte| *byte == b',');
+        let comma = memchr::memchr(b',', field);
         if comma.is_some_and(|at| field.get(at + 1) == Some(&b' ')) { b',' } else { b';' }
     });
-    for part in field.split(|byte| *byte == separator) {
-        let part = trim_start(part);
-        let (name, value) = match part.iter().position(|byte| *byte == b'=') {
-            Some(at) => (part.get(..at).unwrap_or_default(), part.get(at + 1..).unwrap_or_default()),
-            None => (part, <&[u8]>::default()),
-        };
-        if !name.is_empty() {
-            found(name, value);
+    let mut start = 0;
+    while let Some(rest) = field.get(start..).filter(|rest| !rest.is_empty()) {
+        let end = memchr::memchr(separator, rest).map_or(field.len(), |at| start + at);
+        let part = field.get(start..end).unwrap_or_default();
+        let trimmed = trim_start(part);
+        let name = end - trimmed.len();
+        let name_end = memchr::memchr(b'=', trimmed).map_or(end, |at| name + at);
+        if name_end > name {
+            found(name..name_end, (name_end + 1).min(end)..end);
         }
+        start = end + 1;
     }
 }
 
@@ -144,6 +153,7 @@ mod tests {
     fn v0(field: &[u8]) -> Vec<(String, String)> {
         let mut out = Vec::new();
         cookies_v0(field, None, |name, value| {
+            let (name, value) = (&field[name], &field[value]);
             out.push((String::from_utf8_lossy(name).into(), String::from_utf8_lossy(value).into()));
         });
         out
