@@ -35,6 +35,9 @@ pub(super) fn parse_fields(
     maximum: usize,
     list: &mut Vec<Field>,
 ) -> Result<(), HeadError> {
+    if list.capacity() == 0 {
+        list.reserve(USUAL_FIELDS.min(maximum));
+    }
     loop {
         let (line, next) = next_line(bytes, at)?;
         if line.is_empty() {
@@ -48,6 +51,9 @@ pub(super) fn parse_fields(
     }
 }
 
+/// Room for those of an ordinary head.
+const USUAL_FIELDS: usize = 16;
+
 fn parse_field(line: &[u8], at: usize) -> Result<Field, HeadError> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::FoldedLine);
@@ -57,7 +63,9 @@ fn parse_field(line: &[u8], at: usize) -> Result<Field, HeadError> {
     }
     let colon = memchr::memchr(b':', line).ok_or(HeadError::MissingColon)?;
     let name = line.get(..colon).unwrap_or_default();
-    if !is_token(name) {
+    let known = Known::of(name);
+    // Names that are known are tokens.
+    if known == Known::Other && !is_token(name) {
         let is_spaced = matches!(name.last(), Some(b' ' | b'\t'));
         return Err(if is_spaced { HeadError::SpaceBeforeColon } else { HeadError::HeaderName });
     }
@@ -66,7 +74,7 @@ fn parse_field(line: &[u8], at: usize) -> Result<Field, HeadError> {
     let lead = raw.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     // An all-blank value is an empty span behind its blanks, still within the line.
     let start = at + colon + 1 + lead;
-    Ok(Field { name: Span::new(at, at + colon), value: Span::new(start, start + value.len()), known: Known::of(name) })
+    Ok(Field { name: Span::new(at, at + colon), value: Span::new(start, start + value.len()), known })
 }
 
 /// Without spaces and tabs around it.
