@@ -5,6 +5,7 @@
 
 use super::body::xml::XPath;
 use super::collection::{Collector, Value, Variable, Wanted};
+use super::number::atoi;
 use super::program::{Program, RuleIndex, TxNames, TxSlot, XPathId};
 use super::regex::Regex;
 use super::scratch::Scratch;
@@ -114,6 +115,22 @@ impl Text {
             }
         }
         Some(out)
+    }
+
+    /// The number that the expanded text is, where that can be told without writing it: one that is written out, or a
+    /// sign and a variable of TX that holds nothing but digits.
+    pub(crate) fn amount(&self, transaction: &Transaction) -> Option<i64> {
+        let slot = |slot: TxSlot| {
+            let digits = transaction.tx.slot(slot)?.of(&transaction.arena);
+            let is_number = !digits.is_empty() && digits.len() < 18 && digits.iter().all(u8::is_ascii_digit);
+            is_number.then(|| atoi(digits))
+        };
+        match &*self.segments {
+            [Segment::Literal(text)] => Some(atoi(text)),
+            [Segment::Literal(sign), Segment::Slot(name)] if **sign == *b"+" => slot(*name),
+            [Segment::Literal(sign), Segment::Slot(name)] if **sign == *b"-" => slot(*name).map(|number| -number),
+            _ => None,
+        }
     }
 
     /// Appends the expanded text to `out`.

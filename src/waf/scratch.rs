@@ -25,7 +25,8 @@ pub struct Scratch {
     /// What matched, and its name.
     pub(crate) subject: Vec<u8>,
     pub(crate) name: Vec<u8>,
-    /// The value that an action sets.
+    /// Name and value that an action sets.
+    pub(crate) new_name: Vec<u8>,
     pub(crate) new_value: Vec<u8>,
     /// What the operator found.
     pub(crate) evidence: Evidence,

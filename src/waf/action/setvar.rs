@@ -50,7 +50,13 @@ impl SetVariable {
             transaction.set_tx(TxName::Slot(*slot), value);
             return;
         }
-        let mut name_bytes = Vec::new();
+        if let (Variable::Tx, Name::Slot(slot), Change::Add(text)) = (self.collection, &self.name, &self.change)
+            && let Some(amount) = text.amount(transaction)
+        {
+            return add_to(transaction, TxName::Slot(*slot), amount);
+        }
+        let mut name_bytes = std::mem::take(&mut scratch.new_name);
+        name_bytes.clear();
         if let Name::Text(text) = &self.name {
             let mut plain = std::mem::take(&mut scratch.argument);
             plain.clear();
@@ -77,23 +83,14 @@ impl SetVariable {
             self.change_persistent(transaction, name, &value);
         }
         scratch.new_value = value;
+        scratch.new_name = name_bytes;
     }
 
     fn change_tx(&self, transaction: &mut Transaction, name: TxName<'_>, value: &[u8]) {
         match &self.change {
             Change::Set(_) => transaction.set_tx(name, value),
             Change::Remove => transaction.unset_tx(name),
-            Change::Add(_) => {
-                let old = transaction.tx_value(name).map_or(0, |span| atoi(span.of(&transaction.arena)));
-                let mut buffer = itoa::Buffer::new();
-                let sum = buffer.format(add(old, value)).as_bytes();
-                let held = if let TxName::Slot(slot) = name { transaction.tx.held(slot) } else { None };
-                // Scores that are put together from scores of 0 stay what they are.
-                let is_same = held.is_some_and(|(span, name)| name.is_none() && span.of(&transaction.arena) == sum);
-                if !is_same {
-                    transaction.set_tx(name, sum);
-                }
-            }
+            Change::Add(_) => add_to(transaction, name, atoi(value)),
         }
     }
 
@@ -108,12 +105,24 @@ impl SetVariable {
 
 /// What is there after `change` was added to `old`.
 pub(crate) fn sum(old: &[u8], change: &[u8]) -> i64 {
-    add(atoi(old), change)
+    bounded_sum(atoi(old), atoi(change))
+}
+
+fn add_to(transaction: &mut Transaction, name: TxName<'_>, amount: i64) {
+    let held = transaction.tx_value(name).map(|span| span.of(&transaction.arena)).unwrap_or_default();
+    let mut buffer = itoa::Buffer::new();
+    let sum = buffer.format(bounded_sum(atoi(held), amount)).as_bytes();
+    // Scores that are put together from scores of 0 stay what they are.
+    let is_same = held == sum
+        && matches!(name, TxName::Slot(slot) if transaction.tx.held(slot).is_some_and(|(_, name)| name.is_none()));
+    if !is_same {
+        transaction.set_tx(name, sum);
+    }
 }
 
 /// Counters never go below zero.
-fn add(old: i64, change: &[u8]) -> i64 {
-    old.saturating_add(atoi(change)).max(0)
+fn bounded_sum(old: i64, amount: i64) -> i64 {
+    old.saturating_add(amount).max(0)
 }
 
 /// Expands a name as [`SetVariable`] does, for the actions on persistent collections.
