@@ -14,11 +14,11 @@ use hyper::body::Incoming;
 
 use super::channel::{ChannelBody, ChannelSender, append};
 use super::fault::{Fault, FaultKind, Retry};
-use super::forward::Plan;
+use super::forward::{HEAD_BYTES, Plan};
 use super::inspect::Held;
 use super::relay::{Client, encode_part, trailers};
 use super::request::Exchange;
-use super::wire::{HIGH_WATER_BYTES, Output, poll_fill};
+use super::wire::{COPY_BYTES, HIGH_WATER_BYTES, Output, poll_fill};
 use crate::http::h1::{BodyDecoder, BodyPart, Framing, HeadLimits, Length, ResponseReader, encode, response_framing};
 use crate::http::{Known, ResponseHead, Version, hop};
 use crate::runtime::clock;
@@ -95,6 +95,10 @@ pub(super) async fn http1(
         upload: if held.is_complete { Upload::Flushing } else { Upload::Reading },
         sink: plan.sink,
     });
+    // Room for head and body at once: a short body goes behind the head in one piece.
+    if held.bytes <= COPY_BYTES {
+        link.out.tail.reserve(HEAD_BYTES + held.bytes);
+    }
     plan.encode_head(exchange, &mut link.out.tail);
     for part in &held.parts {
         encode_part(&mut link.out, plan.sink, BodyPart::Data(part.clone()));

@@ -24,6 +24,9 @@ use crate::route::rewrite_prefix;
 use crate::runtime::clock;
 use crate::upstream::{BackendConnection, BackendIndex, FailureKind, IdleConnections, Pool};
 
+/// Room for an ordinary head towards a backend.
+pub(super) const HEAD_BYTES: usize = 1024;
+
 /// What is decided once per request, before the first attempt.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -174,7 +177,7 @@ impl Plan {
     }
 
     pub(super) fn encode_head(&self, exchange: &Exchange, out: &mut BytesMut) {
-        out.reserve(1024);
+        out.reserve(HEAD_BYTES);
         let head = &exchange.head;
         if self.rewrite.is_some() {
             let mut target = Vec::new();

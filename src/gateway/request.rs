@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -90,15 +90,16 @@ pub(super) enum Answer {
 /// The steps of a request. A panic in one of them ends this request with 500, not its connection's others; what was
 /// being changed when it happened is not trusted, and the connection closes.
 pub(super) async fn process(exchange: &mut Exchange, client: &mut Client<'_>) -> Result<Answer, Fault> {
-    match contained(steps(exchange, client)).await {
+    // Pinned where it is made: it is a kilobyte and more.
+    let steps = pin!(steps(exchange, client));
+    match contained(steps).await {
         Some(answer) => answer,
         None => Err(Fault::new(FaultKind::Panic, "the gateway failed on this request")),
     }
 }
 
 /// What a future comes to; `None` if it panics. The panic itself is logged and counted by the process's hook.
-async fn contained<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn contained<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| {
         let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         poll.map_or(Poll::Ready(None), |poll| poll.map(Some))

@@ -105,7 +105,7 @@ pub(super) struct Output {
 }
 
 /// Pieces up to this size are copied: cheaper than another slice for the sealer.
-const COPY_BYTES: usize = 4 * 1024;
+pub(super) const COPY_BYTES: usize = 4 * 1024;
 /// Slices given to one write.
 const SLICES: usize = 16;
 /// More than this waiting and the source is not read any further.
