@@ -466,7 +466,7 @@ fn plain_len(text: &[u8]) -> usize {
     const HIGH: u64 = ONES * 0x80;
     let is_plain = |chunk: &&[u8; 8]| {
         let word = u64::from_le_bytes(**chunk);
-        let backslash = word ^ ONES * b'\\' as u64;
+        let backslash = word ^ (ONES * b'\\' as u64);
         // A byte's highest bit: not ASCII, below a space, a backslash. Borrows reach only bytes behind one of these.
         (word | word.wrapping_sub(ONES * 0x20) | backslash.wrapping_sub(ONES)) & HIGH == 0
     };

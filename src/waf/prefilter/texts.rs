@@ -72,8 +72,10 @@ struct Anchored {
     len: u16,
     start: u32,
     text: u32,
-    first: u8,
-    last: u8,
+    /// What the value must have from the bytes on that the text is found by, as far as the text goes and eight bytes at
+    /// most, and which of these eight count. Most texts differ there, and taking slices to compare them costs more.
+    ahead: u64,
+    mask: u64,
 }
 
 /// A text and the bytes that it is found by.
@@ -135,9 +137,10 @@ impl Texts {
                 (offset..).zip(window.windows(if is_long { 4 } else { 2 })).take(if is_long { 2 } else { 1 })
             {
                 let (offset, len) = (offset as u16, text.len() as u16);
-                let (first, last) =
-                    (text.first().copied().unwrap_or_default(), text.last().copied().unwrap_or_default());
-                let anchored = Anchored { offset, len, start, text: number, first, last };
+                let ahead = text.iter().skip(usize::from(offset)).take(8).rev();
+                let (ahead, mask) = ahead
+                    .fold((0, 0), |(ahead, mask), byte| (ahead << 8 | u64::from(*byte), mask << 8 | u64::from(u8::MAX)));
+                let anchored = Anchored { offset, len, start, text: number, ahead, mask };
                 found.push(Found { key: window.to_vec(), text, anchored });
             }
         }
@@ -260,7 +263,7 @@ impl Texts {
                 if let Some(bucket) = self.of_quad(u32::from_le_bytes(*quad))
                     && bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 4))
                 {
-                    self.compare(value, at, bucket, known, &mut found);
+                    self.compare(folded, *len, at, bucket, known, &mut found);
                 }
             }
             let mut hits = pair_hits(triples, kinds, block, filled, &mut pair);
@@ -272,7 +275,7 @@ impl Texts {
                 let Some(number) = usize::from(number).checked_sub(1) else { continue };
                 let Some(bucket) = self.pair_buckets.get(number) else { continue };
                 if bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 2)) {
-                    self.compare(value, at, bucket, known, &mut found);
+                    self.compare(folded, *len, at, bucket, known, &mut found);
                 }
             }
             start += BLOCK;
@@ -280,14 +283,25 @@ impl Texts {
     }
 
     /// Compares texts that have the bytes from `at` on where the value has them, but for those that are known already.
+    /// The value is the first `len` bytes of `folded`.
     #[inline]
-    fn compare(&self, value: &[u8], at: usize, bucket: &Bucket, known: &mut [u64], found: &mut impl FnMut(u32)) {
+    fn compare(
+        &self,
+        folded: &[u8],
+        len: usize,
+        at: usize,
+        bucket: &Bucket,
+        known: &mut [u64],
+        found: &mut impl FnMut(u32),
+    ) {
+        let Some(ahead) = folded.get(at..).and_then(|rest| rest.first_chunk()) else { return };
+        let ahead = u64::from_le_bytes(*ahead);
+        let value = folded.get(..len).unwrap_or_default();
         for text in self.anchored.get(bucket.start as usize..bucket.end as usize).unwrap_or_default() {
-            let (start, len) = (at.wrapping_sub(usize::from(text.offset)), usize::from(text.len));
-            // Most texts differ there, and taking slices to compare them costs more.
-            if byte_at(value, start) != text.first || byte_at(value, start.wrapping_add(len - 1)) != text.last {
+            if (ahead ^ text.ahead) & text.mask != 0 {
                 continue;
             }
+            let (start, len) = (at.wrapping_sub(usize::from(text.offset)), usize::from(text.len));
             let mut word = known.get_mut((text.text / 64) as usize);
             if word.as_ref().is_some_and(|word| **word >> (text.text % 64) & 1 != 0) {
                 continue;
