@@ -138,8 +138,9 @@ impl Texts {
             {
                 let (offset, len) = (offset as u16, text.len() as u16);
                 let ahead = text.iter().skip(usize::from(offset)).take(8).rev();
-                let (ahead, mask) = ahead
-                    .fold((0, 0), |(ahead, mask), byte| (ahead << 8 | u64::from(*byte), mask << 8 | u64::from(u8::MAX)));
+                let (ahead, mask) = ahead.fold((0, 0), |(ahead, mask), byte| {
+                    (ahead << 8 | u64::from(*byte), mask << 8 | u64::from(u8::MAX))
+                });
                 let anchored = Anchored { offset, len, start, text: number, ahead, mask };
                 found.push(Found { key: window.to_vec(), text, anchored });
             }
