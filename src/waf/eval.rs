@@ -14,13 +14,12 @@ mod candidates;
 pub(crate) use candidates::CandidateScratch;
 
 use super::action::disrupt;
-use super::collection::xml;
-use super::collection::{Collector, Value, Variable, Wanted, selects};
+use super::collection::{Collector, Value, Variable, Wanted, is_excluded};
 use super::line;
 use super::operate;
 use super::operator::Outcome;
 use super::program::{AllowScope, Program, Rule, RuleIndex, Selector, Target};
-use super::scratch::{RegexCaches, Scratch};
+use super::scratch::Scratch;
 use super::settings::{AuditEngine, EngineMode};
 use super::trace::TraceOutcome;
 use super::transaction::Transaction;
@@ -185,28 +184,6 @@ fn collect(
         collector.values.truncate(before);
         let bytes = collector.number(count);
         collector.push(Value { variable: target.variable, key: None, bytes, is_count: true });
-    }
-}
-
-/// Does the exclusion take this value away?
-fn is_excluded(
-    program: &Program,
-    transaction: &Transaction,
-    target: &Target,
-    wanted: Wanted<'_>,
-    value: &Value,
-    text: &[u8],
-    caches: &mut RegexCaches,
-) -> bool {
-    if value.variable != target.variable || value.is_count {
-        return false;
-    }
-    let key = value.key.map(|key| transaction.bytes(program, text, key)).unwrap_or_default();
-    match wanted {
-        Wanted::Slot(slot) => program.tx_names.name(slot).eq_ignore_ascii_case(key),
-        Wanted::XPath(id) => value.key == Some(xml::key(id)),
-        Wanted::Regex(regex, _) => caches.excludes(regex, key),
-        _ => selects(&wanted, key, caches),
     }
 }
 

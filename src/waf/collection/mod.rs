@@ -14,7 +14,7 @@ pub(crate) mod time;
 pub(crate) mod tx;
 pub(crate) mod xml;
 
-use super::program::{Program, Selector, TxSlot, XPathId};
+use super::program::{Program, Selector, Target, TxSlot, XPathId};
 use super::scratch::RegexCaches;
 use super::transaction::Transaction;
 
@@ -132,6 +132,28 @@ pub(crate) fn selects(selector: &Wanted<'_>, key: &[u8], caches: &mut RegexCache
         Wanted::Key(wanted) => wanted.eq_ignore_ascii_case(key),
         Wanted::Regex(regex, _) => caches.is_match(regex, key),
         Wanted::Slot(_) => false,
+    }
+}
+
+/// Does an exclusion take this value away? `text` is the scratch text.
+pub(crate) fn is_excluded(
+    program: &Program,
+    transaction: &Transaction,
+    target: &Target,
+    wanted: Wanted<'_>,
+    value: &Value,
+    text: &[u8],
+    caches: &mut RegexCaches,
+) -> bool {
+    if value.variable != target.variable || value.is_count {
+        return false;
+    }
+    let key = value.key.map(|key| transaction.bytes(program, text, key)).unwrap_or_default();
+    match wanted {
+        Wanted::Slot(slot) => program.tx_names.name(slot).eq_ignore_ascii_case(key),
+        Wanted::XPath(id) => value.key == Some(xml::key(id)),
+        Wanted::Regex(regex, _) => caches.excludes(regex, key),
+        _ => selects(&wanted, key, caches),
     }
 }
 

@@ -4,12 +4,12 @@
 //! look at ([`crate::waf::plan`]). A candidate is then tested as the plain evaluation does it, on values and
 //! transformations that it shares with the other rules.
 
-use super::{act, is_excluded, run_rule, test, test_value, value_name};
-use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable, Wanted};
+use super::{act, run_rule, test, test_value, value_name};
+use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable};
 use crate::waf::operator::Outcome;
 use crate::waf::plan::{Folding, Layout, Shape, Step, View};
 use crate::waf::program::{Program, Rule, RuleIndex, TxSlot};
-use crate::waf::scratch::{RegexCaches, Scratch};
+use crate::waf::scratch::Scratch;
 use crate::waf::settings::{AuditEngine, EngineMode};
 use crate::waf::transaction::Transaction;
 use crate::waf::values::{Full, Member, PhaseValues, Suspicion, ValueId};
@@ -262,17 +262,12 @@ fn run_shared(
 ) -> Result<bool, Full> {
     let Some(lane) = program.plan.lane(view.lane) else { return Err(Full) };
     let parts = program.plan.list(view.list);
-    let excludes = |number: u32, value: &Value, text: &[u8], caches: &mut RegexCaches| {
-        let Some(target) = program.targets.get(number as usize) else { return false };
-        let wanted = Wanted::of(&target.selector, &[]);
-        is_excluded(program, &*transaction, target, wanted, value, text, caches)
-    };
     let suspicion = values.suspect(program, index);
     if suspicion == Suspicion::None {
         return Ok(false);
     }
     for part in parts {
-        values.part(program, transaction, &mut scratch.caches, *part, excludes)?;
+        values.part(program, transaction, &mut scratch.caches, *part)?;
     }
     let is_filtered = program.options.prefilter;
     let can_give_up = program.operator(rule.operator).can_give_up();
@@ -280,7 +275,7 @@ fn run_shared(
     let mut is_match = false;
     for part in parts {
         // They are all known by now.
-        let mut range = values.part(program, transaction, &mut scratch.caches, *part, |_, _, _, _| false)?;
+        let mut range = values.part(program, transaction, &mut scratch.caches, *part)?;
         while let Some(member) = values.next_suspect(suspicion, &mut range) {
             let value = &member.value;
             // A match may have taken away what is still to come.

@@ -9,7 +9,7 @@ mod visits;
 
 use std::ops::Range;
 
-use super::collection::{Buffer, Bytes, Collector, Span, Value, Wanted};
+use super::collection::{Buffer, Bytes, Collector, Span, Value, Wanted, is_excluded};
 use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
 use super::program::{OperatorId, Program, RuleIndex};
@@ -89,6 +89,22 @@ struct Source {
     last: u32,
     /// There was no room for its values.
     is_full: bool,
+}
+
+/// Does an exclusion of the part take the value away?
+fn excludes(
+    program: &Program,
+    transaction: &Transaction,
+    part: &super::plan::Part,
+    value: &Value,
+    text: &[u8],
+    caches: &mut RegexCaches,
+) -> bool {
+    let targets = part.exclusions.iter().filter_map(|number| program.targets.get(*number as usize));
+    targets.into_iter().any(|target| {
+        let wanted = Wanted::of(&target.selector, &[]);
+        is_excluded(program, transaction, target, wanted, value, text, caches)
+    })
 }
 
 impl PhaseValues {
@@ -359,7 +375,6 @@ impl PhaseValues {
         transaction: &Transaction,
         caches: &mut RegexCaches,
         id: PartId,
-        excludes: impl Fn(u32, &Value, &[u8], &mut RegexCaches) -> bool,
     ) -> Result<Range<u32>, Full> {
         let part = program.plan.part(id).ok_or(Full)?;
         if let Some(known) = self.parts.get(usize::from(id))
@@ -376,7 +391,7 @@ impl PhaseValues {
             let first = self.members.len();
             for index in source.first..source.last {
                 let Some(member) = self.members.get(index as usize).copied() else { break };
-                if !part.exclusions.iter().any(|target| excludes(*target, &member.value, &self.text, caches)) {
+                if !excludes(program, transaction, part, &member.value, &self.text, caches) {
                     self.members.push(member);
                 }
             }
