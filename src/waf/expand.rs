@@ -103,6 +103,27 @@ impl Text {
         })
     }
 
+    /// The TX variables that its macros name.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = TxSlot> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Slot(slot) => Some(*slot),
+            _ => None,
+        })
+    }
+
+    /// Does it have no macros but those that name TX variables?
+    pub(crate) fn depends_on_slots(&self) -> bool {
+        self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_) | Segment::Slot(_) | Segment::Nothing))
+    }
+
+    /// Does a macro look for members of this collection by other means than their names?
+    pub(crate) fn searches(&self, collection: Variable) -> bool {
+        self.segments.iter().any(|segment| match segment {
+            Segment::Variable(variable, _) | Segment::Pattern(variable, _) => *variable == collection,
+            _ => false,
+        })
+    }
+
     /// The expanded text, when it depends on TX alone and `slots` knows what is there.
     pub(crate) fn evaluate<'a>(&self, slots: impl Fn(TxSlot) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
         let mut out = Vec::new();

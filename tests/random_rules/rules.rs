@@ -62,7 +62,11 @@ pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
     maker.switches();
     for _ in 0..maker.supply.between(1, 6) {
         match maker.supply.below(10) {
-            0..=4 => maker.rule(None),
+            0..=3 => maker.rule(None),
+            4 => {
+                let phase = maker.supply.pick(PHASES);
+                maker.private_chain(phase);
+            }
             5..=7 => maker.section(),
             8 => maker.switch(),
             _ => maker.change(),
@@ -74,8 +78,44 @@ pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
     for _ in 0..maker.supply.pick(&[0, 0, 1, 1, 2]) {
         maker.aim();
     }
-    maker.observers();
+    if maker.supply.one_in(3) {
+        // Nobody reads TX but by name, and nobody what another chain captured.
+        maker.units.iter_mut().for_each(keep_captures_private);
+        maker.line("SecRule TX:x|TX:level|TX:score \"@unconditionalMatch\" \"id:903,phase:5,pass,log,t:none\"");
+    } else {
+        maker.observers();
+    }
     maker.units
+}
+
+/// Replaces what could be names of captures, but for those of the link itself; and targets with all of TX.
+fn keep_captures_private(unit: &mut Unit) {
+    let without = |text: &mut String| {
+        for digit in ["0", "1", "2"] {
+            for (name, other) in [("TX:", "TX:x"), ("tx.", "tx.y"), ("TX.", "TX.x")] {
+                *text = text.replace(&format!("{name}{digit}"), other);
+            }
+        }
+    };
+    match unit {
+        Unit::Line(line) => without(line),
+        Unit::Chain(links) => {
+            for link in links {
+                without(&mut link.operator);
+                for target in &mut link.targets {
+                    without(target);
+                    if target.ends_with("TX") || target.contains(":%") {
+                        *target = "TX:score".into();
+                    }
+                }
+                let captures = link.actions.iter().any(|action| action == "capture") && link.operator.starts_with("@rx ");
+                if !captures {
+                    link.actions.iter_mut().for_each(without);
+                }
+                link.actions.retain(|action| !action.starts_with("setvar:'tx.%{"));
+            }
+        }
+    }
 }
 
 const PHASES: &[u8] = &[1, 1, 2, 2, 2, 2, 2, 2, 3, 4, 5];
@@ -245,6 +285,7 @@ impl Maker<'_, '_> {
             match self.supply.below(12) {
                 0 => self.switch(),
                 1 if self.markers < 4 => self.section(),
+                2 => self.private_chain(phase),
                 _ => self.rule(Some(phase)),
             }
         }
@@ -280,6 +321,37 @@ impl Maker<'_, '_> {
             links.push(link);
         }
         self.units.push(Unit::Chain(links));
+    }
+
+    /// A chain that makes a variable of each value for its second link, perhaps with somebody else who looks there.
+    fn private_chain(&mut self, phase: u8) {
+        let name = self.supply.pick(&["own_", "own_", "other_", "own_x_"]);
+        let pattern = self.supply.pick(&["^own_", "^own_", "^other_", "own_", "^own_x", "^own_$"]);
+        let target = plain_target(self.supply);
+        let pattern_of_value = self.supply.pick(&["^.*$", "^(.)(.*)$", "i", "(?i)^[a-f]"]);
+        let mut actions = vec![self.id(), format!("phase:{phase}"), "pass".into(), "log".into(), "capture".into()];
+        transformations(self.supply, &mut actions);
+        let value = self.supply.pick(&["/%{tx.0}/", "%{tx.0}", "%{tx.1}x", "%{tx.x}"]);
+        actions.push(format!("setvar:'tx.{name}%{{tx.0}}={value}'"));
+        let starter = Link { targets: vec![target], operator: format!("@rx {pattern_of_value}"), actions };
+        let looked_for = match self.supply.below(4) {
+            0 => "@within /id/ /q/ %{tx.x} %{tx.level}".into(),
+            1 => format!("@contains {}", text(self.supply).trim()),
+            2 => "@streq %{tx.x}".into(),
+            _ => operator(self.supply),
+        };
+        let mut actions = Vec::new();
+        transformations(self.supply, &mut actions);
+        if self.supply.one_in(2) {
+            actions.push("setvar:'tx.score=+1'".into());
+        }
+        let judge = Link { targets: vec![format!("TX:/{pattern}/")], operator: looked_for, actions };
+        self.units.push(Unit::Chain(vec![starter, judge]));
+        if self.supply.one_in(6) {
+            let id = self.id();
+            let pattern = self.supply.pick(&["own_id", "^own_", "x"]);
+            self.line(format!("SecRule TX:/{pattern}/ \"!@rx ^/\" \"{id},phase:{phase},pass,log,t:none\""));
+        }
     }
 
     /// Targets, operator, and what happens when a value matches.

@@ -10,7 +10,10 @@ use crate::waf::names::NameIndex;
 use crate::waf::operator::Evidence;
 use crate::waf::plan::{Assignments, Folding};
 use crate::waf::program::{TxNames, TxSlot};
+use crate::waf::regex::Regex;
+use crate::waf::scratch::RegexCaches;
 use crate::waf::transaction::Transaction;
+use std::sync::Arc;
 
 /// The TX variables of one transaction.
 #[derive(Debug, Default)]
@@ -149,6 +152,15 @@ impl Transaction {
             }
         }
         true
+    }
+
+    /// Is there a variable with a name made at run time that begins so and that one of the patterns fits?
+    pub(crate) fn has_tx_for(&self, beginning: &[u8], patterns: &[Arc<Regex>], caches: &mut RegexCaches) -> bool {
+        self.tx.overflow.iter().filter(|(_, held)| held.is_some()).any(|(name, _)| {
+            let name = name.of(&self.arena);
+            let begins = name.get(..beginning.len()).is_some_and(|own| own.eq_ignore_ascii_case(beginning));
+            begins && patterns.iter().any(|pattern| caches.is_match(pattern, name))
+        })
     }
 
     /// Removes a variable.

@@ -8,7 +8,7 @@ use super::{act, run_rule, test, test_value, value_name};
 use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable};
 use crate::waf::operator::Outcome;
 use crate::waf::plan::{Folding, Layout, Shape, Step, View};
-use crate::waf::program::{Program, Rule, RuleIndex, TxSlot};
+use crate::waf::program::{OperatorId, Program, Rule, RuleIndex, TxSlot};
 use crate::waf::scratch::Scratch;
 use crate::waf::settings::{AuditEngine, EngineMode};
 use crate::waf::transaction::Transaction;
@@ -126,6 +126,11 @@ fn walk(
         let is_match = run_candidate(program, transaction, scratch, &mut own.values, index, rule);
         scratch.end_lap(Some(index));
         if !is_match {
+            if transaction.is_folded
+                && let Some(chain) = program.plan.private_chain(index)
+            {
+                own.values.learn_fruitless(program, transaction, &mut scratch.caches, chain);
+            }
             index = rule.chain_end;
             continue;
         }
@@ -271,6 +276,7 @@ fn run_shared(
     }
     let is_filtered = program.options.prefilter;
     let can_give_up = program.operator(rule.operator).can_give_up();
+    let operator = asked_operator(program, transaction, index, rule);
     let (mut removals, mut has_removed_targets) = (0, false);
     let mut is_match = false;
     for part in parts {
@@ -293,7 +299,7 @@ fn run_shared(
                 && !rule.is_multi_match
                 && !rule.is_negated
                 && values.is_unchanged(lane, member.id)
-                && !values.may_match(program, rule.operator, member.id)
+                && !values.may_match(program, operator, member.id)
             {
                 continue;
             }
@@ -334,14 +340,15 @@ fn test_shared(
     member: Member,
     id: ValueId,
 ) -> bool {
-    if program.options.prefilter && is_known_to_fail(program, values, rule, id) {
+    let operator = asked_operator(program, transaction, index, rule);
+    if program.options.prefilter && is_known_to_fail(program, values, rule, operator, id) {
         return false;
     }
     let changed = if id == member.id { None } else { Some(values.own_bytes(id)) };
     let is_match = test(program, transaction, scratch, index, rule, &member.value, &values.text, changed);
     match scratch.outcome {
-        Outcome::Match => values.learn(program, rule.operator, id, true),
-        Outcome::NoMatch => values.learn(program, rule.operator, id, false),
+        Outcome::Match => values.learn(program, operator, id, true),
+        Outcome::NoMatch => values.learn(program, operator, id, false),
         Outcome::Undecided | Outcome::Exhausted => {}
     }
     is_match
@@ -386,11 +393,17 @@ fn test_often(
 }
 
 /// Is it known without asking that the rule does not match, and that asking would change nothing?
-fn is_known_to_fail(program: &Program, values: &PhaseValues, rule: &Rule, id: ValueId) -> bool {
+fn is_known_to_fail(program: &Program, values: &PhaseValues, rule: &Rule, operator: OperatorId, id: ValueId) -> bool {
     if rule.is_negated {
         // What a negated rule captures is what its operator matches.
-        !rule.captures && values.surely_matches(program, rule.operator, id)
+        !rule.captures && values.surely_matches(program, operator, id)
     } else {
-        !values.may_match(program, rule.operator, id)
+        !values.may_match(program, operator, id)
     }
+}
+
+/// What stands for the rule's operator in answers.
+fn asked_operator(program: &Program, transaction: &Transaction, index: RuleIndex, rule: &Rule) -> OperatorId {
+    let stand_in = if transaction.is_folded { program.plan.stand_in(index) } else { None };
+    stand_in.unwrap_or(rule.operator)
 }

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::private::beginning;
 use super::shape::Shape;
 use crate::waf::action::Action;
 use crate::waf::action::ctl::{Ctl, PartsChange};
@@ -70,6 +71,8 @@ pub(crate) struct Folding {
     text: Vec<u8>,
     /// Rules of which it is certain that they match.
     settled: RuleSet,
+    /// Those whose operator has macros in its argument that stand for the same in every transaction.
+    constant_arguments: RuleSet,
     /// May it be used while the audit engine is on?
     pub(crate) allows_audit: bool,
 }
@@ -100,6 +103,11 @@ impl Folding {
         let writes = self.writes.get(writes.start as usize..writes.end as usize);
         let text = self.text.get(text.start as usize..text.end as usize);
         (writes.unwrap_or_default(), text.unwrap_or_default())
+    }
+
+    /// Is the argument of the rule's operator the same in every transaction, although it has macros?
+    pub(super) fn has_constant_argument(&self, rule: RuleIndex) -> bool {
+        self.constant_arguments.contains(rule)
     }
 
     /// Does taking these rules away make the findings untrue?
@@ -232,6 +240,15 @@ impl<'p> Folder<'p> {
             }
             jump = link.skip_after.or(jump);
             last = number;
+        }
+        // What the chain's own actions change is not known by now.
+        for (number, link) in (index..rule.chain_end).filter_map(|number| Some((number, self.program.rule(number)?))) {
+            let operator = self.program.operator(link.operator);
+            if matches!(operator.operator, Operator::Text(..) | Operator::Number(..))
+                && matches!(self.argument(operator, &state), Some(Some(_)))
+            {
+                self.folding.constant_arguments.insert(number);
+            }
         }
         let head = self.program.head(rule);
         match &head.disposition {
@@ -433,10 +450,7 @@ impl<'p> Folder<'p> {
         let slot = match &set.name {
             Name::Slot(slot) => *slot,
             Name::Text(text) => {
-                // Names are escaped when they are put together: only what stays as it is tells them apart.
-                let prefix = text.literal_prefix();
-                let plain = prefix.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-                let prefix = prefix.get(..plain).unwrap_or_default().to_ascii_lowercase();
+                let prefix = beginning(text);
                 for (slot, name) in self.program.tx_names.iter() {
                     if name.starts_with(&prefix)
                         && let Some(known) = state.get_mut(slot.0 as usize)

@@ -304,6 +304,11 @@ impl Builder<'_> {
         });
     }
 
+    /// Does nobody read what a rule of a chain that does not match has captured?
+    fn captures_in_vain(&self) -> bool {
+        self.folding.is_some() && !self.plan.exposes_captures
+    }
+
     fn set_always(&mut self, bit: RuleIndex, is_set: bool) {
         if let Some(word) = self.layout.always.get_mut((bit / 64) as usize) {
             *word = *word & !(1 << (bit % 64)) | u64::from(is_set) << (bit % 64);
@@ -319,7 +324,7 @@ impl Builder<'_> {
         let links = (index + 1..starter.chain_end).filter_map(|link| Some((link, self.program.rule(link)?)));
         let mut before = starter;
         for (number, link) in links {
-            if !leaves_no_trace(self.program, before) {
+            if before.captures && !self.captures_in_vain() || !acts_not(self.program, before) {
                 return;
             }
             if self.add_hits(phase, number, link, bit, checks) {
@@ -363,14 +368,19 @@ impl Builder<'_> {
             self.layout.counts.push(Count { rule: bit, source, comparison, number, wanted });
             return true;
         }
-        let (Some(view), Some(asked)) = (self.plan.view(index), self.plan.prefilter(phase).bit(rule.operator)) else {
+        let stand_in = self.folding.and_then(|_| {
+            let chain = self.plan.private_chain(index).filter(|chain| chain.starter == index);
+            chain.map(|chain| chain.stand_in).or_else(|| self.plan.stand_in(index))
+        });
+        let operator = stand_in.unwrap_or(rule.operator);
+        let (Some(view), Some(asked)) = (self.plan.view(index), self.plan.prefilter(phase).bit(operator)) else {
             return false;
         };
         if rule.is_negated {
             // What a negated rule captures is what its operator matches; and multiMatch looks at more than the last value.
-            let can_be_known = !rule.captures && !rule.is_multi_match;
+            let can_be_known = (!rule.captures || self.captures_in_vain()) && !rule.is_multi_match;
             if can_be_known {
-                self.layout.doubts.push(Doubt { rule: bit, operator: rule.operator, view });
+                self.layout.doubts.push(Doubt { rule: bit, operator, view });
             }
             return can_be_known;
         }
@@ -390,8 +400,8 @@ fn set_bit(words: &mut [u64], bit: RuleIndex) {
     }
 }
 
-/// Does a match, or the search for one, change nothing but MATCHED_VAR?
-fn leaves_no_trace(program: &Program, rule: &Rule) -> bool {
+/// Does a match, or the search for one, change nothing but MATCHED_VAR and captures?
+fn acts_not(program: &Program, rule: &Rule) -> bool {
     let operator = program.operator(rule.operator);
-    program.actions(rule).is_empty() && !rule.captures && operator.is_pure() && !operator.can_give_up()
+    program.actions(rule).is_empty() && operator.is_pure() && !operator.can_give_up()
 }

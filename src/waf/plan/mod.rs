@@ -10,6 +10,7 @@
 
 mod fold;
 mod layout;
+mod private;
 mod shape;
 mod source;
 
@@ -22,6 +23,7 @@ use super::transformation::{Transformation, Trigger};
 
 pub(crate) use fold::{Assignments, Folding, Step};
 pub(crate) use layout::{Block, Check, Doubt, Group, Layout};
+pub(crate) use private::PrivateChain;
 pub(crate) use shape::Shape;
 
 /// Index of a source.
@@ -49,6 +51,9 @@ pub(crate) struct Plan {
     lists: Vec<Box<[PartId]>>,
     /// By rule.
     rules: Vec<RulePlan>,
+    private_chains: Vec<PrivateChain>,
+    /// Somebody may read what a rule of another chain captured.
+    exposes_captures: bool,
     /// Of all rules.
     pub(crate) whole: Layout,
     /// What is done alike in every transaction, and the layout of what is left.
@@ -82,6 +87,10 @@ pub(crate) struct Part {
 struct RulePlan {
     view: Option<View>,
     shape: Shape,
+    /// In a folded transaction this asks for its operator.
+    stand_in: Option<OperatorId>,
+    /// Of a private chain that it is a link of.
+    chain: Option<u16>,
 }
 
 /// How a rule looks at values that cannot change while the phase runs.
@@ -134,6 +143,18 @@ impl Plan {
     /// How a rule looks; nothing when its values can change while the phase runs.
     pub(crate) fn view(&self, rule: RuleIndex) -> Option<View> {
         self.rules.get(rule as usize).and_then(|plan| plan.view)
+    }
+
+    /// What stands for the rule's operator in the prefilter's answers of a folded transaction, when its argument has
+    /// macros that stand for the same in each of these.
+    pub(crate) fn stand_in(&self, rule: RuleIndex) -> Option<OperatorId> {
+        self.rules.get(rule as usize)?.stand_in
+    }
+
+    /// The private chain that the rule is a link of; for folded transactions.
+    pub(crate) fn private_chain(&self, rule: RuleIndex) -> Option<&PrivateChain> {
+        let number = self.rules.get(rule as usize)?.chain?;
+        self.private_chains.get(usize::from(number))
     }
 
     /// What the rule is, as far as that allows a shortcut.
@@ -208,25 +229,62 @@ impl<'p> Builder<'p> {
         for rule in &program.rules {
             let view = self.view(rule);
             let shape = Shape::of(program, rule, |target| self.source(target));
-            self.plan.rules.push(RulePlan { view, shape });
+            self.plan.rules.push(RulePlan { view, shape, stand_in: None, chain: None });
         }
         self.number_transformations();
+        let folding = Folding::of(program);
+        let stand_ins = folding.as_ref().map(|folding| self.find_stand_ins(folding)).unwrap_or_default();
         self.plan.prefilters = [1..=2, 3..=5].map(|phases: std::ops::RangeInclusive<u8>| {
             let indices = phases.flat_map(|phase| program.phase(phase));
             let rules = indices.filter(|index| self.plan.view(*index).is_some());
-            let asked: HashSet<OperatorId> =
-                rules.filter_map(|index| program.rule(index)).map(|rule| rule.operator).collect();
-            Prefilter::new(&program.operators, self.telling, |id| {
-                program.options.prefilter && asked.contains(&OperatorId(id))
-            })
+            let asked: HashSet<OperatorId> = rules
+                .flat_map(|index| {
+                    let own = program.rule(index).map(|rule| rule.operator);
+                    let chain = self.plan.private_chain(index).map(|chain| chain.stand_in);
+                    own.into_iter().chain(self.plan.stand_in(index)).chain(chain)
+                })
+                .collect();
+            let is_asked = |id| program.options.prefilter && asked.contains(&OperatorId(id));
+            Prefilter::new(&program.operators, &stand_ins, self.telling, is_asked)
         });
         let mut plan = self.plan;
         plan.whole = Layout::new(program, &plan, None);
-        plan.folded = Folding::of(program).map(|folding| {
+        plan.folded = folding.map(|folding| {
             let layout = Layout::new(program, &plan, Some(&folding));
             (folding, layout)
         });
         plan
+    }
+
+    /// Gives rules whose answers can be learned in folded transactions something that stands for them in answers: of each
+    /// the operator whose conditions it has, if any.
+    fn find_stand_ins(&mut self, folding: &Folding) -> Vec<Option<OperatorId>> {
+        let program = self.program;
+        let usage = private::Usage::of(program);
+        let mut found = Vec::new();
+        let next = |found: &[Option<OperatorId>]| OperatorId((program.operators.len() + found.len()) as u32);
+        for (index, rule) in (0..).zip(&program.rules) {
+            if self.plan.view(index).is_none() {
+                continue;
+            }
+            if let Some(chain) = usage.chain(program, folding, index, next(&found)) {
+                let number = self.plan.private_chains.len() as u16;
+                self.plan.private_chains.push(chain);
+                found.push(Some(rule.operator));
+                for plan in self.plan.rules.iter_mut().skip(index as usize).take(2) {
+                    plan.chain = Some(number);
+                }
+            }
+            if !rule.is_multi_match
+                && folding.has_constant_argument(index)
+                && let Some(plan) = self.plan.rules.get_mut(index as usize)
+            {
+                plan.stand_in = Some(next(&found));
+                found.push(None);
+            }
+        }
+        self.plan.exposes_captures = usage.exposes_captures;
+        found
     }
 
     /// How the rule's values are put together, when they stay the same.

@@ -94,19 +94,29 @@ pub(crate) struct Memory {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Prefilter {
-    /// Of the operators of a program, as far as they are asked for. `telling` is what its transformations look for in
-    /// values.
-    pub(crate) fn new(operators: &[CompiledOperator], telling: Signature, is_asked: impl Fn(u32) -> bool) -> Self {
+    /// Of the operators of a program, as far as they are asked for. The ids behind theirs are of `stand_ins`: things that
+    /// are asked as operators are, and need what the operators named there need, or nothing. `telling` is what the
+    /// program's transformations look for in values.
+    pub(crate) fn new(
+        operators: &[CompiledOperator],
+        stand_ins: &[Option<OperatorId>],
+        telling: Signature,
+        is_asked: impl Fn(u32) -> bool,
+    ) -> Self {
         let mut filter = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), telling, ..Self::default() };
         let mut textless: Vec<u32> = Vec::new();
         let mut asking: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
-        for (id, operator) in (0_u32..).zip(operators) {
-            // An operator without conditions has a bit too, for what is found out about it later.
-            if !is_asked(id) || !operator.is_pure() {
+        // An operator without conditions has a bit too, for what is found out about it later.
+        let own = operators.iter().map(|operator| operator.is_pure().then(|| Condition::of(operator)));
+        let others = stand_ins.iter().map(|operator| {
+            let operator = operator.and_then(|id| operators.get(id.0 as usize));
+            Some(operator.map(Condition::of).unwrap_or_default())
+        });
+        for (id, condition) in (0_u32..).zip(own.chain(others)) {
+            let Some(condition) = condition.filter(|_| is_asked(id)) else {
                 filter.bits.push(None);
                 continue;
-            }
-            let condition = Condition::of(operator);
+            };
             let bit = filter.needs.len() as u32;
             filter.bits.push(Some(bit));
             filter.needs.push(Needs::of(&condition));

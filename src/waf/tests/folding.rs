@@ -189,3 +189,57 @@ fn a_gate_that_is_always_taken_stands_behind_a_jump() {
     assert_eq!(ids(rules, "/?a=1"), [115]);
     assert!(ids(rules, "/?a=2").is_empty());
 }
+
+/// The matches of several requests in a row, as one worker sees them; plainly they must be the same.
+fn ids_of_all(rules: &str, targets: &[&str]) -> Vec<Vec<u32>> {
+    let program = program_with(rules, &EngineOptions::default());
+    let mut scratch = Scratch::new();
+    let mut run = |target: &&str| Exchange::get(target).run_with(&program, &mut scratch).ids();
+    let found: Vec<Vec<u32>> = targets.iter().map(&mut run).collect();
+    let plain: Vec<Vec<u32>> = targets.iter().map(|target| ids(rules, target)).collect();
+    assert_eq!(found, plain);
+    found
+}
+
+const PRIVATE: &str = r#"
+    SecAction "id:1,phase:1,pass,nolog,setvar:'tx.forbidden=/b/ /c/'"
+    SecRule ARGS_NAMES "@rx ^.*$" "id:2,phase:1,pass,capture,t:lowercase,setvar:'tx.name_%{tx.0}=/%{tx.0}/',chain"
+        SecRule TX:/^name_/ "@within %{tx.forbidden}"
+"#;
+
+#[test]
+fn a_chain_that_found_nothing_in_a_value_looks_at_it_again_next_to_others() {
+    let targets = ["/?a=1", "/?a=1", "/?A=1&b=2", "/?a=1", "/?a=1&d=1", "/?b=1", "/?d=1&a=1"];
+    let found = ids_of_all(PRIVATE, &targets);
+    assert_eq!(found, [vec![], vec![], vec![2], vec![], vec![], vec![2], vec![]]);
+}
+
+#[test]
+fn what_a_chain_leaves_for_others_is_left_again() {
+    let targets = ["/?a=1", "/?a=1", "/?x=1", "/?x=1"];
+    for reader in ["TX:name_a \"@rx .", "TX:/a$/ \"@rx .", "TX:/^name/ \"@streq /a/", "TX \"@streq /a/", "TX:0 \"@streq a"] {
+        let rules = format!("{PRIVATE} SecRule {reader}\" \"id:3,phase:2,pass,t:none\"");
+        assert_eq!(ids_of_all(&rules, &targets), [vec![3], vec![3], vec![], vec![]], "{reader}");
+    }
+    let macros = [
+        r#"SecRule ARGS "@streq %{tx.0}" "id:3,phase:2,pass,t:none""#,
+        r#"SecRule ARGS "@streq 1" "id:3,phase:2,pass,t:none,chain"
+               SecRule TX:%{ARGS_NAMES} "!@streq /""#,
+    ];
+    for reader in macros {
+        ids_of_all(&format!("{PRIVATE}{reader}"), &["/?a=1&b=a&name_a=1", "/?a=1&c=a", "/?a=1&d=a", "/?a=1&d=a"]);
+    }
+}
+
+#[test]
+fn an_argument_that_is_always_the_same_is_learned() {
+    let rules = r#"
+        SecAction "id:1,phase:1,pass,nolog,setvar:'tx.allowed=GET POST',setvar:tx.word=x"
+        SecRule REQUEST_METHOD "!@within %{tx.allowed}" "id:2,phase:1,pass"
+        SecRule ARGS "@streq %{tx.word}" "id:3,phase:1,pass,setvar:tx.found=1"
+        SecRule ARGS:more "@streq 1" "id:4,phase:1,pass,nolog,setvar:tx.word=y"
+        SecRule ARGS "@streq %{tx.word}" "id:5,phase:2,pass"
+    "#;
+    let found = ids_of_all(rules, &["/?a=x", "/?a=x", "/?a=y", "/?a=y&more=1", "/?a=y", "/?a=y&more=1"]);
+    assert_eq!(found, [vec![3, 5], vec![3, 5], vec![], vec![5], vec![], vec![5]]);
+}

@@ -10,7 +10,7 @@ mod visits;
 use std::ops::Range;
 
 use super::collection::{Buffer, Bytes, Collector, Span, Value, Wanted, is_excluded};
-use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, SourceId};
+use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, PrivateChain, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set};
 use super::program::{OperatorId, Program, RuleIndex};
 use super::scratch::RegexCaches;
@@ -493,6 +493,30 @@ impl PhaseValues {
     pub(crate) fn learn(&mut self, program: &Program, operator: OperatorId, id: ValueId, is_match: bool) {
         if let Some(bit) = self.prefilter(program).bit(operator) {
             self.known_mut().learn(id, bit, is_match);
+        }
+    }
+
+    /// A private chain has found nothing in all values of its first link, and it would not in the same ones again.
+    pub(crate) fn learn_fruitless(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        chain: &PrivateChain,
+    ) {
+        let Some(view) = program.plan.view(chain.starter) else { return };
+        let Some(lane) = program.plan.lane(view.lane) else { return };
+        let is_whole = !transaction.is_arena_full && !transaction.has_removed_targets(program, chain.starter);
+        if !is_whole || transaction.has_tx_for(&chain.prefix, &chain.others, caches) {
+            return;
+        }
+        for part in program.plan.list(view.list) {
+            let Ok(range) = self.part(program, transaction, caches, *part) else { return };
+            for place in range {
+                let Some(member) = self.member(place) else { return };
+                let Ok(id) = self.transform(program, transaction, lane, member.id) else { return };
+                self.learn(program, chain.stand_in, id, false);
+            }
         }
     }
 }
