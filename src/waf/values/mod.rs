@@ -513,7 +513,7 @@ impl PhaseValues {
         for part in program.plan.list(view.list) {
             let Ok(range) = self.part(program, transaction, caches, *part) else { return };
             for place in range {
-                let Some(member) = self.member(place) else { return };
+                let Some(member) = self.members.get(place as usize).copied() else { return };
                 let Ok(id) = self.transform(program, transaction, lane, member.id) else { return };
                 self.learn(program, chain.stand_in, id, false);
             }
