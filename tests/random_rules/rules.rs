@@ -108,7 +108,8 @@ fn keep_captures_private(unit: &mut Unit) {
                         *target = "TX:score".into();
                     }
                 }
-                let captures = link.actions.iter().any(|action| action == "capture") && link.operator.starts_with("@rx ");
+                let captures =
+                    link.actions.iter().any(|action| action == "capture") && link.operator.starts_with("@rx ");
                 if !captures {
                     link.actions.iter_mut().for_each(without);
                 }

@@ -195,7 +195,12 @@ impl Usage {
         let judge = program.operator(last.operator);
         let is_constant = judge.is_pure() || folding.has_constant_argument(starter + 1);
         let sees_all = beginning_of_pattern(looked_for).is_some_and(|beginning| prefix.starts_with(&beginning));
-        if target.is_count || target.is_exclusion || !slots.is_empty() || !is_constant || judge.can_give_up() || !sees_all
+        if target.is_count
+            || target.is_exclusion
+            || !slots.is_empty()
+            || !is_constant
+            || judge.can_give_up()
+            || !sees_all
         {
             return None;
         }

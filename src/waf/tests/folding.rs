@@ -217,7 +217,9 @@ fn a_chain_that_found_nothing_in_a_value_looks_at_it_again_next_to_others() {
 #[test]
 fn what_a_chain_leaves_for_others_is_left_again() {
     let targets = ["/?a=1", "/?a=1", "/?x=1", "/?x=1"];
-    for reader in ["TX:name_a \"@rx .", "TX:/a$/ \"@rx .", "TX:/^name/ \"@streq /a/", "TX \"@streq /a/", "TX:0 \"@streq a"] {
+    for reader in
+        ["TX:name_a \"@rx .", "TX:/a$/ \"@rx .", "TX:/^name/ \"@streq /a/", "TX \"@streq /a/", "TX:0 \"@streq a"]
+    {
         let rules = format!("{PRIVATE} SecRule {reader}\" \"id:3,phase:2,pass,t:none\"");
         assert_eq!(ids_of_all(&rules, &targets), [vec![3], vec![3], vec![], vec![]], "{reader}");
     }
