@@ -104,9 +104,10 @@ pub const INSPECTION_PATIENCE: Duration = Duration::from_secs(30);
 /// it variables are no longer stored, and arguments no longer taken apart. No key; `portcullis_waf_full_total` counts.
 pub const WAF_ARENA_BYTES: usize = 64 * 1024 * 1024;
 
-/// Transactions that are over whose buffers (at most 16 kB of text, as much of arguments) a worker keeps for the next
-/// ones: some that wait for their backends at a time is usual. 2 MB together at most.
-pub const WAF_SPARE_TRANSACTIONS: usize = 32;
+/// Transactions that are over which a worker keeps for the next ones, each with at most 16 kB of text and 8 kB of
+/// everything else. Of some dozen HTTP/2 connections with ten streams each, a hundred wait for their backends at a time.
+/// 10 MB together at most, ordinarily 2 MB.
+pub const WAF_SPARE_TRANSACTIONS: usize = 128;
 
 /// Longest value that a worker knows from request to request. Fuzz targets have less room here and in those that
 /// follow, so that they see what happens when there is none.

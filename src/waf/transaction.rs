@@ -348,7 +348,10 @@ impl Transaction {
             trace,
         } = self;
         *serial = 0;
-        emptied(arena);
+        arena.clear();
+        if arena.capacity() > SPARE_ARENA {
+            *arena = Vec::new();
+        }
         emptied(request_body);
         emptied(response_body);
         *elapsed = Duration::ZERO;
@@ -582,8 +585,11 @@ fn work_bytes(body: &[u8], encoding: Option<&[u8]>) -> usize {
 /// What an ordinary request needs.
 const ARENA_CAPACITY: usize = 4096;
 
-/// Buffers beyond this are not kept for the next transaction.
-const SPARE_BYTES: usize = 16 * 1024;
+/// An arena beyond this is not kept for the next transaction.
+const SPARE_ARENA: usize = 16 * 1024;
+
+/// Nor any other buffer beyond this.
+const SPARE_BYTES: usize = 8 * 1024;
 
 /// HIGHEST_SEVERITY before any rule with a severity matched.
 const NO_SEVERITY: u8 = 255;
