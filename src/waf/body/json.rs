@@ -177,9 +177,15 @@ impl Parser {
                     match byte {
                         b'"' => {
                             self.expect_string()?;
-                            self.token = Token::String;
                             self.token_start += 1;
                             at += 1;
+                            match plain_string(chunk.get(at..).unwrap_or_default()) {
+                                Some(text) => {
+                                    at += text.len() + 1;
+                                    self.text(Piece::at(text, self.token_start), sink)?;
+                                }
+                                None => self.token = Token::String,
+                            }
                         }
                         b'-' | b'0'..=b'9' | b'a'..=b'z' => {
                             self.expect_value()?;
@@ -372,19 +378,23 @@ impl Parser {
         let result = match decode_string(raw, &mut decoded) {
             None => Err(Error::InvalidString { offset: self.token_start }),
             Some(is_changed) => {
-                let value = if is_changed { Piece::made(&decoded) } else { Piece::at(raw, self.token_start) };
-                if matches!(self.state, State::FirstKey | State::Key) {
-                    self.key.clear();
-                    self.key.extend_from_slice(value.bytes);
-                    self.state = State::Colon;
-                    if self.key.len() > self.limits.name_bytes { Err(Error::NameTooLong) } else { Ok(()) }
-                } else {
-                    self.scalar(value, sink)
-                }
+                let text = if is_changed { Piece::made(&decoded) } else { Piece::at(raw, self.token_start) };
+                self.text(text, sink)
             }
         };
         self.decoded = decoded;
         result
+    }
+
+    /// A string without its escapes, which is a key or a value.
+    fn text(&mut self, text: Piece<'_>, sink: &mut impl ArgumentSink) -> Result<(), Error> {
+        if !matches!(self.state, State::FirstKey | State::Key) {
+            return self.scalar(text, sink);
+        }
+        self.key.clear();
+        self.key.extend_from_slice(text.bytes);
+        self.state = State::Colon;
+        if self.key.len() > self.limits.name_bytes { Err(Error::NameTooLong) } else { Ok(()) }
     }
 }
 
@@ -460,17 +470,32 @@ fn decode_string(raw: &[u8], out: &mut Vec<u8>) -> Option<bool> {
     Some(is_changed)
 }
 
+/// Of eight bytes, the highest bit of each that is not ASCII, or below a space, or a backslash, or `other`. The lowest
+/// bit that is set tells the truth; further ones may be there without reason.
+fn special(chunk: [u8; 8], other: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(chunk);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let equals = |byte: u8| is_zero(word ^ (ONES * u64::from(byte)));
+    (word | (word.wrapping_sub(ONES * 0x20) & !word) | equals(b'\\') | equals(other)) & (ONES * 0x80)
+}
+
 /// How many bytes at the beginning stand for themselves, or somewhat less: eight are looked at together.
 fn plain_len(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    let is_plain = |chunk: &&[u8; 8]| {
-        let word = u64::from_le_bytes(**chunk);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        // A byte's highest bit: not ASCII, below a space, a backslash. Borrows reach only bytes behind one of these.
-        (word | word.wrapping_sub(ONES * 0x20) | backslash.wrapping_sub(ONES)) & HIGH == 0
-    };
-    text.as_chunks::<8>().0.iter().take_while(is_plain).count() * 8
+    text.as_chunks::<8>().0.iter().take_while(|chunk| special(**chunk, b'\\') == 0).count() * 8
+}
+
+/// The string at the beginning, when all of it stands for itself and enough comes behind to tell that cheaply.
+fn plain_string(text: &[u8]) -> Option<&[u8]> {
+    let (whole, special) = text
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|chunk| special(*chunk, b'"'))
+        .enumerate()
+        .find(|(_, special)| *special != 0)?;
+    let end = whole * 8 + special.trailing_zeros() as usize / 8;
+    text.get(..end).filter(|_| text.get(end) == Some(&b'"'))
 }
 
 /// After a backslash; what is left.
