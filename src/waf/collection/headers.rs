@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::{Bytes, Collector, Span, Value, Variable, Wanted, selects};
+use crate::waf::program::{Selector, Target};
 use crate::waf::transaction::Transaction;
 
 /// A field or a cookie; both parts lie in the arena.
@@ -33,6 +34,38 @@ pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wan
         let name = Bytes::arena(pair.name);
         let bytes = if is_names { name } else { Bytes::arena(pair.value) };
         out.push(Value::member(variable, name, bytes));
+    }
+}
+
+/// A bit that a name shares with few others, whatever its case.
+fn name_bit(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
+    1 << ((first + name.len() * 7) % 64)
+}
+
+impl Transaction {
+    /// A bit for each name of a header field; many names share one.
+    pub(crate) fn header_names(&self) -> u64 {
+        let all = self.request_headers.iter().chain(&self.response_headers);
+        all.fold(0, |bits, pair| bits | name_bit(pair.name.of(&self.arena)))
+    }
+
+    /// Could the target have a value? `header_names` is [`Transaction::header_names`].
+    pub(crate) fn may_have(&self, target: &Target, header_names: u64) -> bool {
+        use Variable as V;
+        match (target.variable, &target.selector) {
+            (V::RequestHeaders | V::RequestHeadersNames | V::ResponseHeaders | V::ResponseHeadersNames, selector) => {
+                match selector {
+                    Selector::Key(key) => header_names & name_bit(key) != 0,
+                    _ => true,
+                }
+            }
+            (V::RequestCookies | V::RequestCookiesNames, _) => !self.cookies.is_empty(),
+            (V::Args | V::ArgsGet | V::ArgsPost | V::ArgsNames | V::ArgsGetNames | V::ArgsPostNames, _) => {
+                !self.arguments.is_empty()
+            }
+            _ => true,
+        }
     }
 }
 

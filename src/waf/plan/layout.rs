@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::fold::Folding;
-use super::{LaneId, Plan, Shape, SourceId, View};
+use super::{LaneId, PartId, Plan, Shape, SourceId, View};
 use crate::waf::operator::Comparison;
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
 use crate::waf::signature::Signature;
@@ -71,10 +71,10 @@ impl Count {
     }
 }
 
-/// What a block asks for one source.
+/// What a block asks of the values of one part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group {
-    pub(crate) source: SourceId,
+    pub(crate) part: PartId,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
     /// Letters that any of its lanes changes the case of.
@@ -105,7 +105,7 @@ struct Hit {
 }
 
 /// Hits of the checks of one block.
-type Hits = BTreeMap<(SourceId, LaneId), Vec<Hit>>;
+type Hits = BTreeMap<(PartId, LaneId), Vec<Hit>>;
 
 impl Layout {
     /// Number of a rule's block.
@@ -274,15 +274,15 @@ impl Builder<'_> {
         }
         let first_group = self.layout.groups.len() as u32;
         let words = self.plan.prefilter(phase).words();
-        let mut last_source = None;
-        for ((source, lane), mut hits) in checks {
-            if last_source != Some(source) {
-                last_source = Some(source);
+        let mut last_part = None;
+        for ((part, lane), mut hits) in checks {
+            if last_part != Some(part) {
+                last_part = Some(part);
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
                 let group =
-                    Group { source, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
+                    Group { part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
@@ -384,8 +384,9 @@ impl Builder<'_> {
             }
             return can_be_known;
         }
-        for part in self.plan.list(view.list).iter().filter_map(|part| self.plan.part(*part)) {
-            checks.entry((part.source, view.lane)).or_default().push(Hit { bit: asked, rule: bit });
+        for part in self.plan.list(view.list) {
+            let hits = checks.entry((self.plan.asked_part(*part), view.lane)).or_default();
+            hits.push(Hit { bit: asked, rule: bit });
         }
         if let Some(slot) = self.layout.asked_as.get_mut(index as usize) {
             *slot = bit;

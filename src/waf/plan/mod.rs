@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
     parts: Vec<Part>,
+    /// Of each source the part that nothing is taken away from.
+    whole_parts: Vec<PartId>,
     /// Distinct lists of targets.
     lists: Vec<Box<[PartId]>>,
     /// By rule.
@@ -192,6 +194,14 @@ impl Plan {
         self.parts.get(usize::from(id))
     }
 
+    /// The part whose values are asked about for the sake of this one. Where there may be many values they are asked about
+    /// once for all parts of a source.
+    fn asked_part(&self, id: PartId) -> PartId {
+        let Some(part) = self.part(id) else { return id };
+        let is_small = self.is_of_head(part.source);
+        if is_small { id } else { self.whole_parts.get(usize::from(part.source)).copied().unwrap_or(id) }
+    }
+
     /// Parts of a list, in order.
     pub(crate) fn list(&self, id: u32) -> &[PartId] {
         self.lists.get(id as usize).map(|list| &**list).unwrap_or_default()
@@ -323,6 +333,8 @@ impl<'p> Builder<'p> {
         if id == next {
             self.plan.sources.push(target.clone());
             self.plan.is_of_head.push(source::is_of_head(target));
+            let whole = self.part(Part { source: id, exclusions: Box::default() });
+            self.plan.whole_parts.push(whole);
         }
         id
     }

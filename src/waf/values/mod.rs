@@ -52,6 +52,8 @@ pub(crate) struct PhaseValues {
     sources: Vec<Source>,
     /// Values that several sources have, by where they begin.
     recent: Vec<(Bytes, ValueId)>,
+    /// [`Transaction::header_names`]
+    header_names: u64,
     /// Ranges of `members`.
     parts: Vec<Part>,
     collected: Vec<Value>,
@@ -139,6 +141,7 @@ impl PhaseValues {
             self.recent.clear();
             self.recent.resize(RECENT, (NOWHERE, 0));
         }
+        self.header_names = transaction.header_names();
         self.are_suspects_known = false;
         self.suspects.begin(program.rules.len());
         self.sources.resize(plan.source_count(), Source::default());
@@ -185,18 +188,18 @@ impl PhaseValues {
         let is_remembered = program.options.transformation_cache && std::ptr::eq(layout, program.plan.usual());
         self.are_suspects_known = is_remembered;
         for group in layout.groups(block) {
-            let source = self.source(program, transaction, caches, group.source);
-            if source.is_full {
+            let Ok(values) = self.part(program, transaction, caches, group.part) else {
                 // Nothing is known of the values, so every operator could match.
                 for check in layout.checks(group) {
                     layout.add_all(check, candidates);
                     self.suspects.add_all(self.stamp, layout, check);
                 }
-            }
+                continue;
+            };
             if is_remembered {
                 self.begin_visit();
             }
-            for index in source.first..source.last {
+            for index in values {
                 let Some(id) = self.members.get(index as usize).map(|member| member.id) else { break };
                 if is_remembered {
                     self.visit_value(program, transaction, layout, group, id, candidates);
@@ -323,6 +326,9 @@ impl PhaseValues {
             return *source;
         }
         let Some(target) = program.plan.source(id) else { return Source::default() };
+        if !transaction.may_have(target, self.header_names) {
+            return self.add_source(program, transaction, id, &[]);
+        }
         let mut collected = std::mem::take(&mut self.collected);
         collected.clear();
         let wanted = Wanted::of(&target.selector, &[]);
