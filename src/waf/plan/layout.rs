@@ -281,8 +281,7 @@ impl Builder<'_> {
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
-                let group =
-                    Group { part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
+                let group = Group { part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
