@@ -170,7 +170,7 @@ impl Job {
             }
             State::Left(mut exchange) => {
                 drop(state);
-                exchange.close_left(done, &mut scratch);
+                exchange.close_left(*done, &mut scratch);
             }
             State::GivenUp | State::Done(_) | State::Over => drop(state),
         }
@@ -245,15 +245,15 @@ impl Exchange {
         left.is_open = true;
         if let Some((mut exchange, done)) = errand.leave(left) {
             let worker = Arc::clone(&self.worker);
-            exchange.close_left(done, &mut worker.scratch());
+            exchange.close_left(*done, &mut worker.scratch());
         }
         true
     }
 
     /// Closes the account of a request whose client is gone.
-    fn close_left(&mut self, done: Box<Done>, scratch: &mut Scratch) {
+    fn close_left(&mut self, done: Done, scratch: &mut Scratch) {
         // The client is gone: what the policy says of a failed engine concerns nobody.
-        if let Ok(Some(verdict)) = self.take_back(*done) {
+        if let Ok(Some(verdict)) = self.take_back(done) {
             self.note_verdict(&verdict);
         }
         self.record_with(scratch);

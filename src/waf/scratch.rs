@@ -36,6 +36,7 @@ pub struct Scratch {
     /// An operator's argument after expansion.
     pub(crate) argument: Vec<u8>,
     /// Transactions that are over; as many as run at a time begin without allocating.
+    #[expect(clippy::vec_box, reason = "they go from hand to hand without being copied")]
     pub(crate) spares: Vec<Box<Transaction>>,
     /// Of the fast evaluation.
     pub(crate) candidates: Option<Box<CandidateScratch>>,
