@@ -459,6 +459,10 @@ impl Known {
         let (store, index) = if id & PASSING == 0 { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
         let Some(info) = store.infos.get_mut(index) else { return };
         if info.learned == NONE {
+            if !is_match && !is_set(classes.answer(info.class), bit) {
+                // The class says so already.
+                return;
+            }
             info.learned = store.learned.len() as u32;
             store.learned.extend_from_slice(classes.answer(info.class));
             store.learned.resize(info.learned as usize + 2 * *words, 0);

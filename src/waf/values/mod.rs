@@ -516,10 +516,14 @@ impl PhaseValues {
         if !is_whole || transaction.has_tx_for(&chain.prefix, &chain.others, caches) {
             return;
         }
+        let Some(bit) = self.prefilter(program).bit(chain.stand_in) else { return };
         for part in program.plan.list(view.list) {
             let Ok(range) = self.part(program, transaction, caches, *part) else { return };
             for place in range {
                 let Some(member) = self.members.get(place as usize).copied() else { return };
+                if self.is_left_alone(lane, member.id) && !is_set(self.known().maybe(member.id), bit) {
+                    continue;
+                }
                 let Ok(id) = self.transform(program, transaction, lane, member.id) else { return };
                 self.learn(program, chain.stand_in, id, false);
             }
