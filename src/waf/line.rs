@@ -21,7 +21,18 @@ fn escape_with(text: &[u8], quotes: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(text);
         return;
     }
-    for byte in text {
+    out.reserve(text.len() + 64);
+    let mut rest = text;
+    // What goes out as it is goes in runs; patterns have some dozen bytes between their backslashes.
+    while let Some((byte, after)) = rest.split_first() {
+        let plain = rest.iter().position(|byte| !is_plain_byte(*byte, quotes)).unwrap_or(rest.len());
+        if plain > 0 {
+            let (run, after) = rest.split_at(plain);
+            out.extend_from_slice(run);
+            rest = after;
+            continue;
+        }
+        rest = after;
         match byte {
             b'"' if quotes => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -30,10 +41,14 @@ fn escape_with(text: &[u8], quotes: bool, out: &mut Vec<u8>) {
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             0x0b => out.extend_from_slice(b"\\v"),
-            0x20..=0x7e => out.push(*byte),
             _ => hex(*byte, out),
         }
     }
+}
+
+/// Does the byte go out as it is?
+const fn is_plain_byte(byte: u8, quotes: bool) -> bool {
+    matches!(byte, 0x20..=0x7e) && byte != b'\\' && !(quotes && byte == b'"')
 }
 
 /// Does all of it go out as it is? Names of a dozen bytes are asked about a hundred times a request: eight bytes at a

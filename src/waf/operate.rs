@@ -115,7 +115,8 @@ pub(crate) fn message(
     full_name: &[u8],
     is_hit: bool,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
+    // Patterns are cut after 252 bytes.
+    let mut out = Vec::with_capacity(384);
     if is_hit {
         let argument = operator.text.as_ref().map(|_| &scratch.argument[..]);
         operator.operator.message(argument, value, &scratch.evidence, name, &mut out);
