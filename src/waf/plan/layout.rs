@@ -74,6 +74,8 @@ impl Count {
 /// What a block asks of the values of one part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Group {
+    /// Among all groups.
+    pub(crate) number: u32,
     pub(crate) part: PartId,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
@@ -206,9 +208,9 @@ impl Layout {
         self.hits.get(check.first_hit as usize..check.last_hit as usize).unwrap_or_default()
     }
 
-    /// How many checks there are.
-    pub(super) fn check_count(&self) -> usize {
-        self.checks.len()
+    /// How many groups there are.
+    pub(super) fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
     /// Of all rules, or of those that `folding` leaves.
@@ -281,7 +283,8 @@ impl Builder<'_> {
                 let next = self.layout.checks.len() as u32;
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
-                let group = Group { part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
+                let number = self.layout.groups.len() as u32;
+                let group = Group { number, part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));

@@ -121,9 +121,9 @@ impl Plan {
         self.folded.as_ref().map_or(&self.whole, |(_, layout)| layout)
     }
 
-    /// How many checks the usual layout has.
-    pub(crate) fn check_count(&self) -> usize {
-        self.usual().check_count()
+    /// How many groups the usual layout has.
+    pub(crate) fn group_count(&self) -> usize {
+        self.usual().group_count()
     }
 
     /// May the audit engine be on in a folded transaction?

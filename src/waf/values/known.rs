@@ -12,7 +12,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::ops::Range;
 
 use crate::limits::{
     WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES,
@@ -81,7 +80,7 @@ struct Store {
     /// What operators answered that were asked: of each value with such a row, those that could still match it as it
     /// is, and behind these those that certainly match; `words` each.
     learned: Vec<u64>,
-    /// Checks that no answer for a kept value concerns, a bit each.
+    /// Groups whose checks ask for nothing that a kept value has, a bit each.
     quiet: Vec<u64>,
     /// What each transformation makes of a value; a row for those that have been transformed.
     steps: Vec<ValueId>,
@@ -169,7 +168,7 @@ impl Known {
     /// Begins a phase.
     pub(super) fn begin(&mut self, filter: &Prefilter, plan: &Plan, serial: u64) {
         if self.id != filter.id() {
-            let (transformations, quiet_words) = (plan.transformations, plan.check_count().div_ceil(64));
+            let (transformations, quiet_words) = (plan.transformations, plan.group_count().div_ceil(64));
             let words = filter.words();
             let classes = Classes::new(words);
             *self = Self { id: filter.id(), words, transformations, quiet_words, classes, ..Self::default() };
@@ -424,27 +423,19 @@ impl Known {
         store.infos.get_mut(index).is_some_and(|info| std::mem::replace(&mut info.visit, visit) == visit)
     }
 
-    /// Do none of these checks ask for anything that the value has?
+    /// Does no check of the group ask for anything that the value has?
     #[inline]
-    pub(super) fn are_closed(&self, id: ValueId, checks: Range<u32>) -> bool {
-        id & PASSING == 0
-            && words_of(&checks).all(|(word, mask)| {
-                let quiet = self.kept.quiet.get(id as usize * self.quiet_words + word);
-                quiet.is_some_and(|quiet| !quiet & mask == 0)
-            })
+    pub(super) fn is_quiet(&self, id: ValueId, group: u32) -> bool {
+        let word = self.kept.quiet.get(id as usize * self.quiet_words + (group / 64) as usize);
+        id & PASSING == 0 && word.is_some_and(|word| word >> (group % 64) & 1 == 1)
     }
 
-    /// These checks, but for the loud ones, ask for nothing that the value has.
-    pub(super) fn close_checks_but(&mut self, id: ValueId, checks: Range<u32>, loud: &[u32]) {
-        if id & PASSING != 0 {
-            return;
-        }
-        for (word, mask) in words_of(&checks) {
-            let of_word = loud.iter().filter(|check| **check as usize / 64 == word);
-            let loud = of_word.fold(0, |all, check| all | 1 << (check % 64));
-            if let Some(quiet) = self.kept.quiet.get_mut(id as usize * self.quiet_words + word) {
-                *quiet |= mask & !loud;
-            }
+    /// No check of the group asks for anything that the value has.
+    pub(super) fn note_quiet(&mut self, id: ValueId, group: u32) {
+        if id & PASSING == 0
+            && let Some(word) = self.kept.quiet.get_mut(id as usize * self.quiet_words + (group / 64) as usize)
+        {
+            *word |= 1 << (group % 64);
         }
     }
 
@@ -497,16 +488,6 @@ impl Known {
             *slot = result;
         }
     }
-}
-
-/// The words that bits of a range lie in, and which of their bits these are.
-fn words_of(range: &Range<u32>) -> impl Iterator<Item = (usize, u64)> {
-    let Range { start, end } = *range;
-    (start / 64..end.div_ceil(64)).map(move |word| {
-        let from = start.saturating_sub(word * 64);
-        let to = (word * 64 + 64).saturating_sub(end);
-        (word as usize, u64::MAX << from & u64::MAX >> to)
-    })
 }
 
 /// Hashes a few small integers.

@@ -59,8 +59,8 @@ pub(crate) struct PhaseValues {
     collected: Vec<Value>,
     /// The value that is looked at for candidates.
     visited: ValueId,
-    /// Checks that ask for something that it has.
-    loud: Vec<u32>,
+    /// Does a check of the group that is visited ask for something that it has?
+    is_loud: bool,
     suspects: Suspects,
     /// Are they known for the block that was entered last?
     are_suspects_known: bool,

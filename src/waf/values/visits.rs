@@ -271,10 +271,6 @@ impl Suspects {
         self.lists.resize(rules.next_multiple_of(64) * 2, (0, FIRST));
     }
 
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
     /// A rule is a candidate because of a value.
     #[inline]
     fn add(&mut self, stamp: u32, rule: RuleIndex, id: ValueId) {
@@ -374,17 +370,17 @@ impl PhaseValues {
         candidates: &mut [u64],
     ) {
         let known = self.known_mut();
-        let (visit, checks) = (known.visits.visit, group.first_check..group.last_check);
-        if known.are_closed(id, checks.clone()) || known.was_visited(id, visit) {
+        let visit = known.visits.visit;
+        if known.is_quiet(id, group.number) || known.was_visited(id, visit) {
             return;
         }
         let root = known.visits.root(group);
-        self.loud.clear();
+        self.is_loud = false;
         self.visited = id;
         self.visit(program, transaction, layout, id, root, candidates);
-        let loud = std::mem::take(&mut self.loud);
-        self.known_mut().close_checks_but(id, checks, &loud);
-        self.loud = loud;
+        if !self.is_loud {
+            self.known_mut().note_quiet(id, group.number);
+        }
     }
 
     /// Asks what is left to be asked of a value.
@@ -412,22 +408,19 @@ impl PhaseValues {
         }
         let Entry { loud, rules, changes, .. } = *entry;
         if loud.0 != loud.1 {
-            let Self { known, current, loud: all, suspects, stamp, visited, .. } = self;
+            let Self { known, current, is_loud, suspects, stamp, visited, .. } = self;
             let Some(known) = known.get(*current) else { return };
             let checks = known.visits.loud.get(loud.0 as usize..loud.1 as usize).unwrap_or_default();
             if has_learned {
-                for (number, check) in checks.iter().filter_map(|number| Some((number, layout.check(*number)?))) {
-                    let before = suspects.len();
+                for check in checks.iter().filter_map(|number| layout.check(*number)) {
                     layout.each_candidate(check, known.open(id), |rule| {
+                        *is_loud = true;
                         set_bit(candidates, rule);
                         suspects.add(*stamp, rule, *visited);
                     });
-                    if suspects.len() != before {
-                        all.push(*number);
-                    }
                 }
             } else {
-                all.extend_from_slice(checks);
+                *is_loud = true;
                 for rule in known.visits.rules.get(rules.0 as usize..rules.1 as usize).unwrap_or_default() {
                     if !is_added {
                         set_bit(candidates, *rule);
@@ -469,7 +462,7 @@ impl PhaseValues {
                 Ok(false) => {}
                 Ok(true) => {
                     self.suspects.add_all(self.stamp, layout, asked);
-                    self.loud.push(check);
+                    self.is_loud = true;
                 }
                 Err(Full) => self.add_task(layout, tasks, number, candidates),
             }
@@ -483,6 +476,6 @@ impl PhaseValues {
             layout.add_all(check, candidates);
             self.suspects.add_all(self.stamp, layout, check);
         }
-        self.loud.push(task.check);
+        self.is_loud = true;
     }
 }
