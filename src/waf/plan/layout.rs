@@ -284,7 +284,8 @@ impl Builder<'_> {
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
                 let number = self.layout.groups.len() as u32;
-                let group = Group { number, part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
+                let group =
+                    Group { number, part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
                 self.layout.groups.push(group);
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
