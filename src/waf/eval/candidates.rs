@@ -366,22 +366,23 @@ fn test_often(
     member: Member,
 ) -> Result<bool, Full> {
     let pipeline = program.pipeline(rule.pipeline);
-    // All steps first: when there is no room for one, nothing must have been tested.
+    // All steps first, and each once: when there is no room for one, nothing must have been tested.
+    let mut steps = Vec::with_capacity(pipeline.len());
     let mut id = member.id;
     for transformation in pipeline {
         id = values.step(program, transaction, *transformation, id)?;
+        steps.push(id);
     }
     let mut is_match = false;
     let mut is_tested = false;
     let mut current = member.id;
-    for transformation in pipeline {
+    for (transformation, next) in pipeline.iter().zip(steps) {
         if !is_tested {
             is_match |= test_shared(program, transaction, scratch, values, index, rule, member, current);
             if transaction.is_phase_over {
                 return Ok(is_match);
             }
         }
-        let next = values.step(program, transaction, *transformation, current).unwrap_or(current);
         let input = values.bytes(program, transaction, current);
         is_tested = !transformation.reports_change(input, values.bytes(program, transaction, next));
         current = next;
