@@ -24,6 +24,8 @@ use super::{Disruption, RuleId};
 /// Immutable; share it in an `Arc`.
 #[derive(Debug)]
 pub struct Program {
+    /// Unique in the process, and larger than those of all programs compiled before.
+    pub(crate) number: u64,
     /// All rules, by phase, in order.
     pub(crate) rules: Vec<Rule>,
     /// Where each phase's rules are in `rules`.

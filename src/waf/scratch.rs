@@ -6,6 +6,7 @@ use super::collection::Value;
 use super::collection::store::CollectionStore;
 use super::eval::CandidateScratch;
 use super::operator::{Evidence, Outcome};
+use super::program::Program;
 use super::regex::{Regex, RegexCache};
 use super::transaction::Transaction;
 
@@ -44,6 +45,8 @@ pub struct Scratch {
     pub(crate) stopwatch: Option<Box<super::profile::Stopwatch>>,
     /// Working memory of regular expressions.
     pub(crate) caches: RegexCaches,
+    /// [`Program::number`] of the newest program that had a transaction here.
+    newest: u64,
     /// Where persistent collections live; without it they begin empty in every transaction.
     pub(crate) collections: Option<Arc<dyn CollectionStore>>,
 }
@@ -57,6 +60,15 @@ impl Scratch {
     /// With a store for persistent collections.
     pub fn with_collections(store: Arc<dyn CollectionStore>) -> Self {
         Self { collections: Some(store), ..Self::default() }
+    }
+
+    /// A transaction of the program begins. With the first one of a newer program than all so far rules have been loaded:
+    /// what is kept for those that are gone since has to go too, or it would add up over reloads.
+    pub(crate) fn meet(&mut self, program: &Program) {
+        if program.number > self.newest {
+            self.newest = program.number;
+            self.caches.cache.forget_gone();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod target;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::collection::Variable;
 use super::operate::CompiledOperator;
@@ -28,6 +29,9 @@ use super::transformation::Transformation;
 use crate::diagnostics::{Diagnostic, Diagnostics, Location};
 use crate::seclang::SourceLoader;
 use crate::seclang::ast::Ruleset;
+
+/// Zero is nobody's.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Program {
     /// Compiles a ruleset. `loader` reads the data files that operators name. Gives warnings with the program, or all
@@ -62,6 +66,7 @@ impl Program {
         let uses_file_content = emitted.targets.iter().any(|target| target.variable == Variable::FilesTmpContent);
         let xpaths = compiler.tx_names.take_xpaths();
         let mut program = Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             rules: emitted.rules,
             phases: layout.phases,
             heads: emitted.heads,

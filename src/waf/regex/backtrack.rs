@@ -109,6 +109,7 @@ impl Memory {
         self.stack.capacity() * size_of::<Frame>()
             + self.counters.capacity() * size_of::<Counter>()
             + self.slots.capacity() * size_of::<Option<usize>>()
+            + self.gone_over.capacity() * size_of::<Option<(usize, usize)>>()
     }
 
     /// The groups of the last match.

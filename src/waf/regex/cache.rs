@@ -1,14 +1,17 @@
 //! What searches need besides the compiled pattern, kept by each worker.
 //!
 //! Caches are found by the regex's number. Regexes of one program are numbered one after the other, so the table is
-//! direct-mapped: a slot that holds another regex's cache (of a program that is gone, say) is taken over. All of it
-//! together is bounded: when it grows beyond the limit it is dropped and begins anew.
+//! direct-mapped: a slot that holds another regex's cache is taken over. What was kept for the regexes of a program that
+//! is gone is dropped when a newer program comes ([`RegexCache::forget_gone`]): left to be taken over, it added up over
+//! reloads. All of it together is bounded: when it grows beyond the limit it is dropped and begins anew.
 
 use std::fmt;
+use std::sync::{Arc, Weak};
 
 use regex_automata::hybrid::{self, dfa::DFA};
 use regex_automata::meta;
 
+use super::Inner;
 use super::backtrack::Memory;
 use crate::limits::{REGEX_CACHE_BYTES, REGEX_CACHE_SLOTS};
 
@@ -27,6 +30,8 @@ pub struct RegexCache {
 #[derive(Default)]
 struct Slot {
     id: u64,
+    /// The regex, while there is one.
+    regex: Weak<Inner>,
     scanner: Option<Box<hybrid::dfa::Cache>>,
     automaton: Option<Box<meta::Cache>>,
 }
@@ -52,18 +57,32 @@ impl RegexCache {
         self.slots.capacity() * size_of::<Slot>() + caches + self.memory.memory_usage()
     }
 
-    pub(super) fn scanner(&mut self, id: u64, dfa: &DFA) -> &mut hybrid::dfa::Cache {
-        self.slot(id).scanner.get_or_insert_with(|| Box::new(dfa.create_cache()))
+    /// Drops what is kept for regexes that are gone. Those that there are lose nothing.
+    pub(crate) fn forget_gone(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.regex.strong_count() == 0) {
+            *slot = Slot::default();
+        }
     }
 
-    pub(super) fn automaton(&mut self, id: u64, regex: &meta::Regex) -> &mut meta::Cache {
-        self.slot(id).automaton.get_or_insert_with(|| Box::new(regex.create_cache()))
+    /// Regexes that something is kept for.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.memory_usage() > 0).count()
     }
 
-    fn slot(&mut self, id: u64) -> &mut Slot {
+    pub(super) fn scanner(&mut self, regex: &Arc<Inner>, dfa: &DFA) -> &mut hybrid::dfa::Cache {
+        self.slot(regex).scanner.get_or_insert_with(|| Box::new(dfa.create_cache()))
+    }
+
+    pub(super) fn automaton(&mut self, regex: &Arc<Inner>, automaton: &meta::Regex) -> &mut meta::Cache {
+        self.slot(regex).automaton.get_or_insert_with(|| Box::new(automaton.create_cache()))
+    }
+
+    fn slot(&mut self, regex: &Arc<Inner>) -> &mut Slot {
+        let id = regex.id;
         self.searches += 1;
         if self.searches >= SEARCHES_PER_CHECK {
             self.searches = 0;
+            self.forget_gone();
             if self.memory_usage() > REGEX_CACHE_BYTES {
                 self.slots.clear();
                 self.memory = Memory::default();
@@ -76,7 +95,7 @@ impl RegexCache {
         #[expect(clippy::indexing_slicing, reason = "the table was just made long enough")]
         let slot = &mut self.slots[index];
         if slot.id != id {
-            *slot = Slot { id, ..Slot::default() };
+            *slot = Slot { id, regex: Arc::downgrade(regex), ..Slot::default() };
         }
         slot
     }
@@ -84,7 +103,6 @@ impl RegexCache {
 
 impl fmt::Debug for RegexCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.slots.iter().filter(|slot| slot.memory_usage() > 0).count();
-        f.debug_struct("RegexCache").field("caches", &used).finish_non_exhaustive()
+        f.debug_struct("RegexCache").field("caches", &self.len()).finish_non_exhaustive()
     }
 }

@@ -179,7 +179,7 @@ pub struct Regex {
 }
 
 struct Inner {
-    /// Unique in the process: finds the caches.
+    /// Unique in the process: finds the caches. 0 is nobody's.
     id: u64,
     pattern: Box<[u8]>,
     /// When it needs none of the following.
@@ -199,7 +199,7 @@ struct Inner {
     match_limit: Option<Backtracker>,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Regex {
     /// Compiles a pattern.
@@ -243,7 +243,7 @@ impl Regex {
             return self.backtrack(cache, haystack, 0, 0);
         };
         let input = Input::new(haystack);
-        let found = scanner.try_search_fwd(cache.scanner(inner.id, scanner), &input.clone().earliest(true));
+        let found = scanner.try_search_fwd(cache.scanner(&self.inner, scanner), &input.clone().earliest(true));
         // It neither stops at any byte nor gives up: it is built so.
         if let Ok(None) = found {
             return Ok(false);
@@ -252,7 +252,7 @@ impl Regex {
             return Ok(true);
         }
         let Some(automaton) = self.automaton() else { return self.backtrack(cache, haystack, 0, 0) };
-        match automaton.search_with(cache.automaton(inner.id, automaton), &input) {
+        match automaton.search_with(cache.automaton(&self.inner, automaton), &input) {
             None => Ok(false),
             Some(found) => self.backtrack(cache, haystack, 0, found.start()),
         }
@@ -299,7 +299,7 @@ impl Regex {
         let mut from = start;
         if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);
-            let searched = cache.automaton(inner.id, automaton);
+            let searched = cache.automaton(&self.inner, automaton);
             if inner.backtracker.is_none() && inner.capturer.is_none() && inner.group_names.len() == 1 {
                 // Without groups the span is all, which automata find faster.
                 let Some(found) = automaton.search_with(searched, &input) else { return Ok(false) };

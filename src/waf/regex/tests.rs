@@ -269,13 +269,31 @@ fn matches_follow_each_other() {
 #[test]
 fn caches_are_bounded() {
     let mut cache = RegexCache::new();
+    let mut regexes = Vec::new();
     for round in 0..3000 {
         let pattern = format!("[a-z]+{round}[0-9]*x");
         let regex = Regex::compile(pattern.as_bytes(), RegexOptions::default()).unwrap();
         assert_eq!(regex.is_match(&mut cache, format!("foo{round}12x").as_bytes()), Ok(true));
         assert_eq!(regex.is_match(&mut cache, b"foo"), Ok(false));
+        regexes.push(regex);
     }
     assert!(cache.memory_usage() < 3 * crate::limits::REGEX_CACHE_BYTES, "{}", cache.memory_usage());
+}
+
+#[test]
+fn what_was_kept_for_a_regex_that_is_gone_is_forgotten() {
+    let compile = |pattern: &[u8]| Regex::compile(pattern, RegexOptions::default()).unwrap();
+    let mut cache = RegexCache::new();
+    let stays = compile(b"[a-z]+[0-9]");
+    for _ in 0..100 {
+        let goes = compile(b"[a-z]+[1-9](x)");
+        assert_eq!(goes.captures(&mut cache, b"a1x", &mut Captures::new()), Ok(true));
+    }
+    assert_eq!(stays.is_match(&mut cache, b"a1"), Ok(true));
+    // Tests beside this one number regexes too, so two may share a slot.
+    assert!(cache.len() > 90, "{}", cache.len());
+    cache.forget_gone();
+    assert_eq!(cache.len(), 1);
 }
 
 #[test]

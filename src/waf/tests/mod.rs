@@ -9,6 +9,7 @@ mod flow;
 mod folding;
 mod hostile;
 mod logging;
+mod reloads;
 mod remarks;
 mod removal;
 mod requests;
