@@ -252,6 +252,8 @@ fn check_tells_certificates_and_everything_else_at_once() {
     for part in ["unknown key `nope`", "a.pem", "a.key", "absent.pem"] {
         assert!(told.contains(part), "{part}: {told}");
     }
+    // Each once, although both reading the file and trying the certificates find them.
+    assert_eq!(told.matches("cannot read").count(), 3, "{told}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Builds everything a configuration needs, off the path, and tries it before it is put in force.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock;
-use crate::config::model::{Configuration, Policy};
+use crate::config::model::{ClientCertificatePolicy, Configuration, KeyPair, Policy};
 use crate::config::{Loaded, Places};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway::Snapshot;
@@ -113,27 +114,48 @@ pub fn check(loaded: Loaded, problems: Diagnostics) -> Result<Diagnostics, Diagn
     }
 }
 
-/// What is wrong with the certificates of a configuration, which may be half a one.
+/// What is wrong with the certificates of a configuration, which may be half a one. Files that cannot be read have been
+/// told of already, with their own places.
 fn try_certificates(configuration: &Configuration) -> Diagnostics {
     let mut found = Diagnostics::new();
     let tickets = Tickets::new();
     for listener in &configuration.listeners {
-        let Some(settings) = listener.tls.as_ref().filter(|settings| !settings.certificates.is_empty()) else {
+        let Some(mut settings) = listener.tls.clone() else { continue };
+        settings.certificates.retain(is_readable_pair);
+        if let ClientCertificatePolicy::Optional(roots) | ClientCertificatePolicy::Required(roots) =
+            &settings.client_certificate
+            && !is_readable(roots)
+        {
+            settings.client_certificate = ClientCertificatePolicy::None;
+        }
+        if settings.certificates.is_empty() {
             continue;
-        };
+        }
         let place = format!("listener `{}`: tls", listener.name);
-        match ServerTls::build(settings, listener.http2, &tickets, &place) {
+        match ServerTls::build(&settings, listener.http2, &tickets, &place) {
             Ok(tls) => found.extend(tls.warnings),
             Err(problems) => found.extend(problems),
         }
     }
     for pool in &configuration.pools {
-        if let Some(settings) = &pool.tls {
+        if let Some(mut settings) = pool.tls.clone() {
+            settings.client_certificate = settings.client_certificate.filter(is_readable_pair);
+            if settings.roots.as_deref().is_some_and(|roots| !is_readable(roots)) {
+                continue;
+            }
             let place = format!("pool `{}`: tls", pool.name);
-            ClientTls::build(settings, pool.http2, 1, &place, None, &mut found);
+            ClientTls::build(&settings, pool.http2, 1, &place, None, &mut found);
         }
     }
     found
+}
+
+fn is_readable(path: &Path) -> bool {
+    std::fs::File::open(path).is_ok()
+}
+
+fn is_readable_pair(pair: &KeyPair) -> bool {
+    is_readable(&pair.certificate) && is_readable(&pair.key)
 }
 
 /// One harmless transaction through a policy's rules: whatever panics does so here and not on the path.
