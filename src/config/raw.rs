@@ -485,7 +485,7 @@ impl Decode for RawRules {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct RawBodyWindow {
-    /// Is the body inspected? When not, it streams through.
+    /// Is the body inspected? When not, it streams through, as calls of gRPC need whose two sides talk in turns.
     pub inspect: Option<bool>,
     /// Bytes held and inspected.
     pub bytes: Option<Spanned<RawBytes>>,

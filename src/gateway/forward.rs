@@ -12,7 +12,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::backend::{Backend, http1, http2};
-use super::fault::{Fault, FaultKind, Retry};
+use super::fault::{Fault, FaultKind, Retry, Side};
+use super::grpc;
 use super::identify::forwarded_for;
 use super::inspect::Held;
 use super::relay::Client;
@@ -206,6 +207,7 @@ async fn attempt(
 ) -> Result<Backend, (Fault, bool)> {
     let connection = connect(exchange, plan).await.map_err(|fault| (fault, false))?;
     let is_reused = connection.is_reused();
+    let is_http1 = matches!(connection, BackendConnection::Http1(_));
     exchange.outcome.connect = connection.connect_duration();
     let result = match connection {
         BackendConnection::Http1(connection) => http1(exchange, client, plan, held, connection).await,
@@ -224,12 +226,20 @@ async fn attempt(
             lease.inspect(|lease| lease.failed(FailureKind::Timeout));
         }
         // A kept connection that turns out closed says nothing of its backend.
-        Err(fault) if fault.kind.side() == super::fault::Side::Upstream && !is_reused => {
+        Err(fault) if fault.kind.side() == Side::Upstream && !is_reused => {
             lease.inspect(|lease| lease.failed(FailureKind::Reset));
         }
         Err(_) => {}
     }
-    result.map_err(|fault| (fault, is_reused))
+    result.map_err(|mut fault| {
+        if is_http1 && fault.kind.side() == Side::Upstream && grpc::is_request(&exchange.head) {
+            fault
+                .detail
+                .to_mut()
+                .push_str("; it was asked in HTTP/1.1, and gRPC needs HTTP/2: `http2: true` in the pool");
+        }
+        (fault, is_reused)
+    })
 }
 
 async fn connect(exchange: &Exchange, plan: &Plan) -> Result<BackendConnection, Fault> {

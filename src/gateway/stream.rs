@@ -220,7 +220,8 @@ async fn relay(
     exchange.outcome.action = Action::Forward;
     exchange.outcome.status = backend.head.status;
     exchange.outcome.content_type = backend.head.fields.first_shared(Known::ContentType);
-    let is_complete = held.is_complete || backend.framing.length == Length::None;
+    // Nothing may come behind a head that is all: gRPC clients take an empty frame there for a broken response.
+    let is_complete = held.is_complete || backend.framing.length == Length::None || backend.is_body_done();
     let is_bodiless = is_complete && held.parts.is_empty() && held.trailers.is_none();
     let response = head(backend.head.status, response_map(exchange, &backend));
     if is_bodiless {
@@ -255,7 +256,8 @@ fn response_map(exchange: &Exchange, backend: &Backend) -> http::HeaderMap {
     });
     match (reply::described_length(exchange, backend), backend.framing.length) {
         (Some(length), _) => append(&mut map, b"content-length", length),
-        (None, Length::Bytes(bytes)) => {
+        // An end without a length needs none here either: among a call's own fields it would be a stranger.
+        (None, Length::Bytes(bytes)) if bytes > 0 || fields.first(Known::ContentLength).is_some() => {
             append(&mut map, b"content-length", itoa::Buffer::new().format(bytes).as_bytes());
         }
         _ => {}

@@ -104,7 +104,9 @@ impl ConnectFailure {
             io::ErrorKind::TimedOut => ConnectLayer::Timeout,
             _ => ConnectLayer::Closed,
         };
-        Self::new(layer, error.to_string())
+        let message = error.to_string();
+        // rustls has a link to its manual behind what happened.
+        Self::new(layer, message.split(": https://").next().unwrap_or_default())
     }
 }
 

@@ -153,6 +153,47 @@ async fn grpc_streams_both_ways_and_ends_with_its_status() {
     gateway.assert_sound();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grpc_call_that_fails_at_once_has_its_status_in_a_head_that_is_all() {
+    let lab = Lab::new();
+    let address = backend::hyper(&lab, |_| async {
+        let head = http::Response::builder().header("content-type", "application/grpc").header("grpc-status", "5");
+        head.body(Fed::whole("")).expect("a response")
+    })
+    .await;
+    let mut configuration = lab.configuration(&[address]);
+    configuration.policy = "mode: prevention, rules: [builtin]".to_owned();
+    configuration.pool = "    http2: true".to_owned();
+    let mut gateway = Gateway::start(&lab, &configuration.text());
+    let stream = connect(&lab, gateway.address(), "h2").await;
+    let (mut client, connection) = h2::client::handshake(stream).await.expect("an HTTP/2 connection");
+    spawn(async move { drop(connection.await) });
+    let call = http::Request::builder().method("POST").uri(format!("https://{EDGE}/lab.Echo/None"));
+    let call = call.header("content-type", "application/grpc").header("te", "trailers").body(()).expect("a call");
+    let (response, mut request) = client.send_request(call, false).expect("sent");
+    request.send_data(grpc("hello"), true).expect("sent");
+    let response = timeout(PATIENCE, response).await.expect("a head in time").expect("a head");
+    assert_eq!(response.headers()["grpc-status"], "5");
+    // With another frame behind it a gRPC client would say that the stream broke.
+    assert!(response.body().is_end_stream(), "more than a head: {response:?}");
+    assert!(!response.headers().contains_key("content-length"), "{response:?}");
+    gateway.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grpc_call_to_a_pool_without_http2_is_told_what_is_missing() {
+    let lab = Lab::new();
+    let (address, _) = recorder(&lab, "").await;
+    let mut gateway = Gateway::start(&lab, &lab.configuration(&[address]).text());
+    let mut client = http2(&lab, gateway.address()).await;
+    let mut call = request("POST", "/lab.Echo/Once", Fed::whole(grpc("hello")));
+    call.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
+    let response = timeout(PATIENCE, client.send_request(call)).await.expect("a head in time").expect("a head");
+    let message = response.headers()["grpc-message"].to_str().expect("ASCII");
+    assert!(message.contains("gRPC needs HTTP/2") && !message.contains("docs.rs"), "{message}");
+    gateway.assert_sound();
+}
+
 /// An event every few milliseconds, each with the time of its birth.
 async fn events(origin: Instant) -> http::Response<Fed> {
     let (sender, body) = Fed::new();
