@@ -95,12 +95,22 @@ fn hash_words(seed: u64, value: &[u8], fold: impl Fn(u64) -> u64) -> u32 {
     };
     let (words, rest) = value.as_chunks::<8>();
     words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
-    let mut last = [0; 8];
-    for (slot, byte) in last.iter_mut().zip(rest) {
-        *slot = *byte;
+    if !rest.is_empty() {
+        mix(last_word(value));
     }
-    mix(u64::from_le_bytes(last));
     (state ^ state >> 32) as u32
+}
+
+/// The end of a value of known length as a word: up to eight bytes, of which some may have been seen before. Read in
+/// one piece or two, because a word that is put together byte by byte is waited for.
+fn last_word(value: &[u8]) -> u64 {
+    if let Some(word) = value.last_chunk::<8>() {
+        return u64::from_le_bytes(*word);
+    }
+    match (value.first_chunk::<4>(), value.last_chunk::<4>()) {
+        (Some(first), Some(last)) => u64::from(u32::from_le_bytes(*last)) << 32 | u64::from(u32::from_le_bytes(*first)),
+        _ => value.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// The upper-case letters among eight bytes made lower-case.
@@ -124,6 +134,19 @@ mod tests {
             let bytes = [byte, other, b'A', byte, b'z', other, 0x80, byte];
             let expected = bytes.map(|byte| byte.to_ascii_lowercase());
             assert_eq!(lower_word(u64::from_le_bytes(bytes)).to_le_bytes(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_counts() {
+        for length in 1..40 {
+            let value: Vec<u8> = (0..length).map(|number| b'a' + number % 20).collect();
+            for place in 0..value.len() {
+                let mut other = value.clone();
+                other[place] ^= 1;
+                assert_ne!(hash(7, &value), hash(7, &other), "{place} of {length}");
+            }
+            assert_ne!(hash(7, &value), hash(7, &value[1..]), "{length}");
         }
     }
 

@@ -7,6 +7,9 @@
 //!
 //! When the room for kept values is used up, all of them are forgotten before the next transaction.
 //!
+//! The fields of a client's requests come in the same order each time, so the value that followed a kept one last time
+//! is compared before a hash is worked out: beside it in memory, where the index is anywhere.
+//!
 //! Of a value little is stored: its class ([`Classes`]) says what could match it. What is found out about the value
 //! itself, by asking an operator, gets a row when there is something.
 
@@ -37,6 +40,8 @@ const NONE: u32 = u32::MAX;
 /// Slots of the index of kept values; four times as many as values, so that the next free one is near.
 const SLOTS: usize = 4 * WAF_KEPT_VALUES;
 
+const _: () = assert!(WAF_KEPT_VALUES < u16::MAX as usize, "their numbers fit into the index");
+
 /// Slots that are looked at before a value counts as not kept.
 const PROBES: usize = 16;
 
@@ -60,7 +65,10 @@ pub(super) struct Known {
     pub(super) visits: Visits,
     kept: Store,
     /// Numbers of kept values plus one, by hash; open addressing.
-    index: Vec<u32>,
+    index: Vec<u16>,
+    /// The kept value that was found last, and the one that a transaction began with.
+    previous: ValueId,
+    first: ValueId,
     is_full: bool,
     /// Kept values that this transaction added.
     added: usize,
@@ -98,6 +106,8 @@ struct Info {
     hash: u32,
     /// The visit of a group that came by last.
     visit: u32,
+    /// The kept value that was asked for behind this one last.
+    next: ValueId,
 }
 
 /// Where the bytes of a value are.
@@ -120,6 +130,8 @@ impl Default for Known {
             visits: Visits::default(),
             kept: Store::default(),
             index: Vec::new(),
+            previous: NONE,
+            first: NONE,
             is_full: false,
             added: 0,
             seed: RandomState::new().hash_one(0_u8),
@@ -149,7 +161,7 @@ impl Store {
 
     fn push(&mut self, class: ClassId, place: Place, hash: u32) -> u32 {
         let id = self.infos.len() as u32;
-        self.infos.push(Info { class, place, row: NONE, learned: NONE, hash, visit: 0 });
+        self.infos.push(Info { class, place, row: NONE, learned: NONE, hash, visit: 0, next: NONE });
         id
     }
 
@@ -176,6 +188,7 @@ impl Known {
         if self.serial != serial {
             self.serial = serial;
             self.added = 0;
+            self.previous = NONE;
             self.passing.clear();
             self.passing.shrink();
             self.passing_texts.clear();
@@ -210,6 +223,7 @@ impl Known {
         self.is_full = false;
         self.kept.clear();
         self.index.fill(0);
+        (self.previous, self.first) = (NONE, NONE);
         // Values that the transaction has had are forgotten with it, so nobody refers to a class any more.
         debug_assert!(self.passing.infos.is_empty());
         if self.classes.len() > WAF_KEPT_CLASSES {
@@ -277,10 +291,15 @@ impl Known {
 
     /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before.
     fn short(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+        if let Some(id) = self.follow(value) {
+            return Ok(id);
+        }
         // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
         // bounds what that costs.
         let hash = names::hash(self.seed, value);
         if let Some(id) = self.keep(filter, memory, value, hash) {
+            *self.following() = id;
+            self.previous = id;
             return Ok(id);
         }
         let Store { infos, bytes, .. } = &self.passing;
@@ -294,6 +313,22 @@ impl Known {
         let id = self.pass(filter, memory, value)?;
         self.passing_texts.insert(hash, id & !PASSING);
         Ok(id)
+    }
+
+    /// What was asked for behind the value that was found last; [`NONE`] if nothing was.
+    fn following(&mut self) -> &mut ValueId {
+        match self.kept.infos.get_mut(self.previous as usize) {
+            Some(info) => &mut info.next,
+            None => &mut self.first,
+        }
+    }
+
+    /// The number of a value, if it is the kept one that followed last time too.
+    fn follow(&mut self, value: &[u8]) -> Option<ValueId> {
+        let id = *self.following();
+        let info = self.kept.infos.get(id as usize)?;
+        let is_it = matches!(info.place, Place::Own(span) if span.of(&self.kept.bytes) == value);
+        is_it.then(|| self.previous = id).map(|()| id)
     }
 
     /// Adds a value for the duration of the transaction.
@@ -330,11 +365,11 @@ impl Known {
                 let class = filter.ask(memory, &mut self.classes, value);
                 let id = self.kept.push(class, Place::Own(span), hash);
                 self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
-                *slot = id + 1;
+                *slot = id as u16 + 1;
                 self.added += 1;
                 return Some(id);
             }
-            let id = *slot - 1;
+            let id = u32::from(*slot) - 1;
             if let Some(Info { place: Place::Own(span), hash: known, .. }) = self.kept.infos.get(id as usize)
                 && *known == hash
                 && span.of(&self.kept.bytes) == value
