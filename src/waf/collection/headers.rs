@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use super::{Bytes, Collector, Span, Value, Variable, Wanted, selects};
-use crate::waf::program::{Selector, Target};
 use crate::waf::transaction::Transaction;
 
 /// A field or a cookie; both parts lie in the arena.
@@ -37,35 +36,17 @@ pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wan
     }
 }
 
-/// A bit that a name shares with few others, whatever its case.
-fn name_bit(name: &[u8]) -> u64 {
+/// Number of a bit that a name shares with few others, whatever its case.
+pub(super) fn name_bit(name: &[u8]) -> u8 {
     let first = name.first().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
-    1 << ((first + name.len() * 7) % 64)
+    ((first + name.len() * 7) % 64) as u8
 }
 
 impl Transaction {
     /// A bit for each name of a header field; many names share one.
     pub(crate) fn header_names(&self) -> u64 {
         let all = self.request_headers.iter().chain(&self.response_headers);
-        all.fold(0, |bits, pair| bits | name_bit(pair.name.of(&self.arena)))
-    }
-
-    /// Could the target have a value? `header_names` is [`Transaction::header_names`].
-    pub(crate) fn may_have(&self, target: &Target, header_names: u64) -> bool {
-        use Variable as V;
-        match (target.variable, &target.selector) {
-            (V::RequestHeaders | V::RequestHeadersNames | V::ResponseHeaders | V::ResponseHeadersNames, selector) => {
-                match selector {
-                    Selector::Key(key) => header_names & name_bit(key) != 0,
-                    _ => true,
-                }
-            }
-            (V::RequestCookies | V::RequestCookiesNames, _) => !self.cookies.is_empty(),
-            (V::Args | V::ArgsGet | V::ArgsPost | V::ArgsNames | V::ArgsGetNames | V::ArgsPostNames, _) => {
-                !self.arguments.is_empty()
-            }
-            _ => true,
-        }
+        all.fold(0, |bits, pair| bits | 1 << name_bit(pair.name.of(&self.arena)))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod arguments;
 pub(crate) mod files;
 pub(crate) mod headers;
 pub(crate) mod matched;
+pub(crate) mod needs;
 pub(crate) mod persistent;
 pub(crate) mod scalar;
 pub(crate) mod store;

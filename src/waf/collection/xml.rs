@@ -15,7 +15,7 @@ const TREE: &[u8] = b"[XML document tree]";
 /// What the program's XPaths selected.
 #[derive(Debug, Default)]
 pub(crate) struct XmlState {
-    has_document: bool,
+    pub(super) has_document: bool,
     /// Values in the arena, by XPath.
     selected: Vec<Vec<Span>>,
 }

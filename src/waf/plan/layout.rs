@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::fold::Folding;
 use super::{LaneId, PartId, Plan, Shape, SourceId, View};
+use crate::waf::collection::needs::Needs;
 use crate::waf::operator::Comparison;
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
 use crate::waf::signature::Signature;
@@ -58,6 +59,8 @@ pub(crate) struct Doubt {
 pub(crate) struct Count {
     pub(crate) rule: RuleIndex,
     pub(crate) source: SourceId,
+    /// Without it the source has no values.
+    pub(crate) needs: Needs,
     comparison: Comparison,
     number: i64,
     /// The answer that is a match.
@@ -77,6 +80,8 @@ pub(crate) struct Group {
     /// Among all groups.
     pub(crate) number: u32,
     pub(crate) part: PartId,
+    /// Without it the part has no values.
+    pub(crate) needs: Needs,
     /// Of all its lanes; nothing when one has none.
     pub(crate) trigger: Option<Signature>,
     /// Letters that any of its lanes changes the case of.
@@ -284,9 +289,17 @@ impl Builder<'_> {
                 let first_mask = self.layout.masks.len() as u32;
                 self.layout.masks.resize(self.layout.masks.len() + words, 0);
                 let number = self.layout.groups.len() as u32;
-                let group =
-                    Group { number, part, trigger: Some(0), case: 0, first_mask, first_check: next, last_check: next };
-                self.layout.groups.push(group);
+                let needs = self.plan.part(part).map_or(Needs::Nothing, |part| self.plan.needs(part.source));
+                self.layout.groups.push(Group {
+                    number,
+                    part,
+                    needs,
+                    trigger: Some(0),
+                    case: 0,
+                    first_mask,
+                    first_check: next,
+                    last_check: next,
+                });
             }
             hits.sort_by_key(|hit| (hit.bit, hit.rule));
             hits.dedup_by_key(|hit| (hit.bit, hit.rule));
@@ -368,7 +381,8 @@ impl Builder<'_> {
         if let Shape::Values(source, comparison, number, wanted) = self.plan.shape(index)
             && self.program.options.prefilter
         {
-            self.layout.counts.push(Count { rule: bit, source, comparison, number, wanted });
+            let needs = self.plan.needs(source);
+            self.layout.counts.push(Count { rule: bit, source, needs, comparison, number, wanted });
             return true;
         }
         let stand_in = self.folding.and_then(|_| {

@@ -16,6 +16,7 @@ mod source;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::collection::needs::Needs;
 use super::prefilter::Prefilter;
 use super::program::{OperatorId, PipelineId, Program, Rule, RuleIndex, RuleSet, Target};
 use super::signature::Signature;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     /// Of rules of phases 1 and 2, and of those of the others.
     prefilters: [Prefilter; 2],
     sources: Vec<Target>,
+    /// Of each source what it needs.
+    needs: Vec<Needs>,
     /// Of each source: does it stay the same from the phase of a head to that of its body?
     is_of_head: Vec<bool>,
     lanes: Vec<Lane>,
@@ -172,6 +175,11 @@ impl Plan {
     /// Target of a source.
     pub(crate) fn source(&self, id: SourceId) -> Option<&Target> {
         self.sources.get(usize::from(id))
+    }
+
+    /// What a source needs.
+    pub(crate) fn needs(&self, id: SourceId) -> Needs {
+        self.needs.get(usize::from(id)).copied().unwrap_or(Needs::Nothing)
     }
 
     /// Does a source stay the same from the phase of a head to that of its body?
@@ -332,6 +340,7 @@ impl<'p> Builder<'p> {
         let id = *self.source_ids.entry(source::key(target)).or_insert(next);
         if id == next {
             self.plan.sources.push(target.clone());
+            self.plan.needs.push(Needs::of(target));
             self.plan.is_of_head.push(source::is_of_head(target));
             let whole = self.part(Part { source: id, exclusions: Box::default() });
             self.plan.whole_parts.push(whole);

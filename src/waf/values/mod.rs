@@ -140,8 +140,9 @@ impl PhaseValues {
             self.members.clear();
             self.recent.clear();
             self.recent.resize(RECENT, (NOWHERE, 0));
+            // The head stays what it is.
+            self.header_names = transaction.header_names();
         }
-        self.header_names = transaction.header_names();
         self.are_suspects_known = false;
         self.suspects.begin(program.rules.len());
         self.sources.resize(plan.source_count(), Source::default());
@@ -188,6 +189,9 @@ impl PhaseValues {
         let is_remembered = program.options.transformation_cache && std::ptr::eq(layout, program.plan.usual());
         self.are_suspects_known = is_remembered;
         for group in layout.groups(block) {
+            if !transaction.has(group.needs, self.header_names) {
+                continue;
+            }
             let Ok(values) = self.part(program, transaction, caches, group.part) else {
                 // Nothing is known of the values, so every operator could match.
                 for check in layout.checks(group) {
@@ -214,7 +218,11 @@ impl PhaseValues {
             }
         };
         for count in layout.counts(block) {
-            let source = self.source(program, transaction, caches, count.source);
+            let source = if transaction.has(count.needs, self.header_names) {
+                self.source(program, transaction, caches, count.source)
+            } else {
+                Source::default()
+            };
             if source.is_full || count.holds(source.last - source.first) {
                 add(count.rule);
             }
@@ -313,6 +321,7 @@ impl PhaseValues {
     }
 
     /// The values of a source.
+    #[inline]
     fn source(
         &mut self,
         program: &Program,
@@ -320,15 +329,25 @@ impl PhaseValues {
         caches: &mut RegexCaches,
         id: SourceId,
     ) -> Source {
-        if let Some(source) = self.sources.get(usize::from(id))
-            && self.is_current(program, id, source.stamp)
-        {
-            return *source;
+        match self.sources.get(usize::from(id)) {
+            Some(source) if self.is_current(program, id, source.stamp) => *source,
+            _ => self.collect_source(program, transaction, caches, id),
+        }
+    }
+
+    #[inline(never)]
+    fn collect_source(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        id: SourceId,
+    ) -> Source {
+        if !transaction.has(program.plan.needs(id), self.header_names) {
+            // Asking again costs less than noting it.
+            return Source::default();
         }
         let Some(target) = program.plan.source(id) else { return Source::default() };
-        if !transaction.may_have(target, self.header_names) {
-            return self.add_source(program, transaction, id, &[]);
-        }
         let mut collected = std::mem::take(&mut self.collected);
         collected.clear();
         let wanted = Wanted::of(&target.selector, &[]);
@@ -375,6 +394,7 @@ impl PhaseValues {
     }
 
     /// Where the values of a part are; `excludes` says whether a value fits an exclusion.
+    #[inline]
     pub(crate) fn part(
         &mut self,
         program: &Program,
@@ -383,14 +403,27 @@ impl PhaseValues {
         id: PartId,
     ) -> Result<Range<u32>, Full> {
         let part = program.plan.part(id).ok_or(Full)?;
-        if let Some(known) = self.parts.get(usize::from(id))
-            && self.is_current(program, part.source, known.stamp)
-        {
-            return Ok(known.first..known.last);
+        match self.parts.get(usize::from(id)) {
+            Some(known) if self.is_current(program, part.source, known.stamp) => Ok(known.first..known.last),
+            _ => self.find_part(program, transaction, caches, id, part),
         }
+    }
+
+    #[inline(never)]
+    fn find_part(
+        &mut self,
+        program: &Program,
+        transaction: &Transaction,
+        caches: &mut RegexCaches,
+        id: PartId,
+        part: &super::plan::Part,
+    ) -> Result<Range<u32>, Full> {
         let source = self.source(program, transaction, caches, part.source);
         if source.is_full {
             return Err(Full);
+        }
+        if source.first == source.last {
+            return Ok(0..0);
         }
         let mut range = (source.first, source.last);
         if !part.exclusions.is_empty() {
