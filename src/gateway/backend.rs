@@ -436,7 +436,7 @@ impl Backend {
         exchange: &mut Exchange,
         client: &mut Client<'_>,
     ) -> Result<BodyPart, Fault> {
-        exchange.timer.arm(self.read_patience(exchange));
+        exchange.timer.arm_from(exchange.now, self.read_patience(exchange));
         poll_fn(|cx| {
             if let Poll::Ready(part) = self.poll_part(client, cx) {
                 return Poll::Ready(part);

@@ -150,7 +150,7 @@ async fn read_head(exchange: &mut Exchange, client: &mut Http1Client, drain: &Dr
     let mut is_begun = false;
     client.body_bytes = 0;
     client.decoder = BodyDecoder::default();
-    exchange.timer.arm(if exchange.earlier == 0 { timeouts.head } else { timeouts.idle });
+    exchange.timer.arm_from(exchange.now, if exchange.earlier == 0 { timeouts.head } else { timeouts.idle });
     poll_fn(|cx| {
         loop {
             if !client.read.is_empty() {

@@ -114,6 +114,7 @@ impl Inspection {
 impl Exchange {
     /// Phase 1.
     pub(super) fn inspect_request_head(&mut self) -> Result<Verdict, Fault> {
+        self.now = clock::now();
         self.verdict(|transaction, program, scratch, exchange| {
             let head = exchange.head;
             let line = RequestLine {
@@ -133,6 +134,7 @@ impl Exchange {
         if held.is_complete || !window.inspect || !self.wants(Transaction::wants_request_body) {
             if !held.is_complete && is_idempotent(&self.head) {
                 hold_at_hand(client, &mut held).await?;
+                self.now = clock::now();
             }
             return Ok(held);
         }
@@ -143,7 +145,9 @@ impl Exchange {
             return Err(beyond());
         }
         while !held.is_complete {
-            match client.next_part(self).await? {
+            let part = client.next_part(self).await?;
+            self.now = clock::now();
+            match part {
                 BodyPart::Data(bytes) => {
                     let step = self.feed(window, held.bytes, &bytes, Transaction::request_body)?;
                     held.push(bytes);
@@ -171,6 +175,7 @@ impl Exchange {
 
     /// Phase 3.
     pub(super) fn inspect_response_head(&mut self, head: &ResponseHead) -> Result<Verdict, Fault> {
+        self.now = clock::now();
         self.verdict(|transaction, program, scratch, _| {
             transaction.response_headers(program, scratch, head.status, b"HTTP/1.1", head.fields.iter())
         })
@@ -193,7 +198,9 @@ impl Exchange {
             return Ok(held);
         }
         while !held.is_complete {
-            match backend.next_part(self, client).await? {
+            let part = backend.next_part(self, client).await?;
+            self.now = clock::now();
+            match part {
                 BodyPart::Data(bytes) => {
                     let step = self.feed(window, held.bytes, &bytes, Transaction::response_body)?;
                     held.push(bytes);
@@ -300,7 +307,7 @@ impl Exchange {
         }
     }
 
-    /// Runs the engine, timed and contained. `None`: nothing is inspected (any more).
+    /// Runs the engine, timed (from [`Exchange::now`]) and contained. `None`: nothing is inspected (any more).
     pub(super) fn engine<T>(
         &mut self,
         run: impl FnOnce(&mut Transaction, &Program, &mut Scratch, Seen<'_>) -> T,
@@ -315,10 +322,11 @@ impl Exchange {
         run: impl FnOnce(&mut Transaction, &Program, &mut Scratch, Seen<'_>) -> T,
     ) -> Result<Option<T>, Fault> {
         let Some(mut inspection) = self.inspection.take() else { return Ok(None) };
-        let before = clock::now();
+        let before = self.now;
         let outcome = if inspection.is_failed { None } else { self.contained(&mut inspection, scratch, run) };
         self.inspection = Some(inspection);
-        self.count_engine_time(clock::now().saturating_duration_since(before));
+        self.now = clock::now();
+        self.count_engine_time(self.now.saturating_duration_since(before));
         match outcome {
             None => Ok(None),
             Some(Ok(value)) => Ok(Some(value)),

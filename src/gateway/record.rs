@@ -19,31 +19,37 @@ use crate::waf::{Program, Scratch, Transaction};
 impl Exchange {
     /// An answer of the gateway's own is about to go out: phase 5 sees it as the response.
     pub(super) fn conclude_with(&mut self, reply: &Reply) {
-        if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
+        if self.is_concluded() {
             return;
         }
         let mut fields = FieldsBuilder::with_capacity(256, 8);
         reply.fields(self, |name, value| fields.push(name, value));
         let fields = fields.finish();
+        self.now = clock::now();
         let told = self.engine(|transaction, program, _, _| {
             transaction.answered(program, reply.status, b"HTTP/1.1", fields.iter());
         });
         // A failure is noted with the inspection.
         drop(told);
-        self.conclude();
+        self.run_last_phase(None);
     }
 
     /// Phase 5 and its messages, once, before the end of the response goes out. The engine is asked even if it failed
     /// before, but a second failure is only noted.
     pub(super) fn conclude(&mut self) {
-        self.run_last_phase(None);
+        if !self.is_concluded() {
+            self.now = clock::now();
+            self.run_last_phase(None);
+        }
+    }
+
+    /// Is there nothing (more) for phase 5 to see?
+    fn is_concluded(&self) -> bool {
+        self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some())
     }
 
     fn run_last_phase(&mut self, mut scratch: Option<&mut Scratch>) {
-        if self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some()) {
-            return;
-        }
-        let elapsed = clock::now().saturating_duration_since(self.started);
+        let elapsed = self.now.saturating_duration_since(self.started);
         let finish = |transaction: &mut Transaction, program: &Program, scratch: &mut Scratch, _: Seen<'_>| {
             transaction.finish(program, scratch, elapsed)
         };
@@ -78,8 +84,12 @@ impl Exchange {
     }
 
     fn close(&mut self, scratch: Option<&mut Scratch>) {
-        self.run_last_phase(scratch);
-        let total = clock::now().saturating_duration_since(self.started);
+        if !self.is_concluded() {
+            self.now = clock::now();
+            self.run_last_phase(scratch);
+        }
+        self.now = clock::now();
+        let total = self.now.saturating_duration_since(self.started);
         let policy = self.policy();
         let route = self.route();
         let pool = match route.map(|route| &route.action) {

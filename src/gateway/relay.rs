@@ -111,7 +111,7 @@ impl Client<'_> {
     /// The next part of the body, within the body deadline.
     pub(super) async fn next_part(&mut self, exchange: &mut Exchange) -> Result<BodyPart, Fault> {
         let patience = exchange.snapshot.listener(exchange.client.listener).map(|listener| listener.timeouts.body);
-        exchange.timer.arm(patience.unwrap_or_default());
+        exchange.timer.arm_from(exchange.now, patience.unwrap_or_default());
         poll_fn(|cx| {
             if let Poll::Ready(part) = self.poll_part(cx) {
                 return Poll::Ready(part);

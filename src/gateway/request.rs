@@ -40,6 +40,9 @@ pub(super) struct Exchange {
     pub(super) head: RequestHead,
     pub(super) id: RequestId,
     pub(super) started: Instant,
+    /// When the clock was last read. Reading it costs as much as a hundred instructions; who has waited for something or
+    /// done much since then reads it again.
+    pub(super) now: Instant,
     pub(super) started_unix: Duration,
     pub(super) place: Place,
     /// Boxed: an engine's transaction is large, and an exchange without rules should be cheap to move.
@@ -147,6 +150,7 @@ impl Exchange {
             head: RequestHead::default(),
             id: RequestId::default(),
             started: now,
+            now,
             started_unix: Duration::ZERO,
             place: Place::default(),
             inspection: None,
@@ -163,7 +167,7 @@ impl Exchange {
             self.snapshot = Arc::clone(&current);
         }
         drop(current);
-        self.started = now;
+        (self.started, self.now) = (now, now);
         self.started_unix = clock::unix_now();
         self.id = RequestId::new(&self.worker, self.started_unix);
         self.place = Place::default();
