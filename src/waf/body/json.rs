@@ -170,8 +170,9 @@ impl Parser {
             let rest = chunk.get(at..).unwrap_or_default();
             match self.token {
                 Token::None => {
-                    let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
-                    at += blank;
+                    while let Some(b' ' | b'\t'..=b'\r') = chunk.get(at) {
+                        at += 1;
+                    }
                     let Some(&byte) = chunk.get(at) else { return Ok(()) };
                     self.token_start = self.consumed + at;
                     match byte {
@@ -183,6 +184,7 @@ impl Parser {
                                 Some(text) => {
                                     at += text.len() + 1;
                                     self.text(Piece::at(text, self.token_start), sink)?;
+                                    at += usize::from(self.takes_separator(chunk.get(at)));
                                 }
                                 None => self.token = Token::String,
                             }
@@ -215,6 +217,7 @@ impl Parser {
                     }
                     self.complete(rest, length, |parser, token| parser.word(token, sink))?;
                     at += length;
+                    at += usize::from(self.takes_separator(chunk.get(at)));
                 }
             }
         }
@@ -290,6 +293,19 @@ impl Parser {
             _ => return Err(self.unexpected()),
         };
         Ok(())
+    }
+
+    /// Is the byte behind a key or value the colon or comma that nearly always stands there? Then it is taken, as
+    /// [`Self::punctuation`] does it.
+    fn takes_separator(&mut self, byte: Option<&u8>) -> bool {
+        self.state = match (byte, self.state, self.frames.last()) {
+            (Some(b':'), State::Colon, _) | (Some(b','), State::AfterValue, Some(Frame { is_array: true, .. })) => {
+                State::Value
+            }
+            (Some(b','), State::AfterValue, Some(Frame { is_array: false, .. })) => State::Key,
+            _ => return false,
+        };
+        true
     }
 
     fn after_value(&self) -> State {
