@@ -102,6 +102,8 @@ pub(crate) struct Memory {
     slots: Vec<Option<usize>>,
     /// What loops with an early failure went over in this search.
     gone_over: Vec<Option<(usize, usize)>>,
+    /// Steps of the last search.
+    steps: u64,
 }
 
 impl Memory {
@@ -110,6 +112,11 @@ impl Memory {
             + self.counters.capacity() * size_of::<Counter>()
             + self.slots.capacity() * size_of::<Option<usize>>()
             + self.gone_over.capacity() * size_of::<Option<(usize, usize)>>()
+    }
+
+    /// Steps that the last search took.
+    pub(crate) const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The groups of the last match.
@@ -195,8 +202,14 @@ impl Backtracker {
         max_steps: u64,
     ) -> Result<bool, LimitExceeded> {
         memory.gone_over.clear();
-        let max_counts = self.match_limit.as_ref().map_or(u64::MAX, |limit| limit.counts);
         let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, counts: 0, search_start };
+        let found = self.search_from(&mut machine, haystack, from);
+        machine.memory.steps = max_steps - machine.steps;
+        found
+    }
+
+    fn search_from(&self, machine: &mut Machine<'_>, haystack: &[u8], from: usize) -> Result<bool, LimitExceeded> {
+        let max_counts = self.match_limit.as_ref().map_or(u64::MAX, |limit| limit.counts);
         let mut start = from;
         while start <= haystack.len() {
             if let Some(first) = &self.first {

@@ -30,7 +30,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind, PatternID};
 use regex_syntax::hir::Hir;
 
-use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_NFA_BYTES};
+use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_NFA_BYTES, REGEX_TRACE_STEPS};
 
 pub use ast::ByteSet;
 use backtrack::Backtracker;
@@ -50,6 +50,8 @@ pub struct RegexOptions {
     pub is_dollar_end_only: bool,
     /// Steps of one search on the backtracker (SecPcreMatchLimit).
     pub backtrack_steps: u64,
+    /// Let the backtracker find the groups of a pattern's first matches, before automata are made that know them.
+    pub traces_matches: bool,
     /// Give up where PCRE's interpreter would with this match limit, though an automaton knows the answer: for
     /// comparisons with ModSecurity.
     pub match_limit: Option<u64>,
@@ -65,6 +67,7 @@ impl Default for RegexOptions {
             is_multi_line: false,
             is_dollar_end_only: true,
             backtrack_steps: REGEX_BACKTRACK_STEPS,
+            traces_matches: true,
             match_limit: None,
             is_reference: false,
         }
@@ -165,6 +168,13 @@ impl Captures {
         self.slots.len() / 2
     }
 
+    /// Those that the backtracker found.
+    fn take(&mut self, found: &backtrack::Slots) {
+        for (slot, found) in self.slots.iter_mut().zip(found) {
+            *slot = found.and_then(NonMaxUsize::new);
+        }
+    }
+
     /// Was there no search yet?
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -182,6 +192,7 @@ struct Inner {
     /// Unique in the process: finds the caches. 0 is nobody's.
     id: u64,
     pattern: Box<[u8]>,
+    options: RegexOptions,
     /// When it needs none of the following.
     plain: Option<Plain>,
     hir: Hir,
@@ -191,13 +202,31 @@ struct Inner {
     /// Says where it is; made when there first is one, because most patterns never match.
     automaton: OnceLock<Option<meta::Regex>>,
     backtracker: Option<Backtracker>,
-    /// Tells where groups are when the automaton may tell otherwise: it takes another way than PCRE through rounds of a
-    /// loop that consume nothing.
-    capturer: Option<Backtracker>,
-    backtrack_steps: u64,
+    /// Tells where groups are, in most matches in fewer steps than it takes to make an automaton that does; made when
+    /// there first is one.
+    tracer: OnceLock<Backtracker>,
+    /// Steps that it took.
+    traced: AtomicU64,
+    /// May the automaton tell otherwise where groups are?
+    has_idle_rounds: bool,
     /// Tells where PCRE gives up.
     match_limit: Option<Backtracker>,
 }
+
+impl Inner {
+    /// Have the matches of this pattern taken the backtracker as long as it takes to make an automaton, which then
+    /// finds them in fewer steps?
+    fn is_traced_out(&self) -> bool {
+        let most = TRACE_STEPS + self.pattern.len() as u64 * TRACE_STEPS_PER_BYTE;
+        !self.options.traces_matches || self.traced.load(Ordering::Relaxed) > most
+    }
+}
+
+/// Making the automata of a pattern takes as long as this and [`TRACE_STEPS_PER_BYTE`] steps of the backtracker.
+const TRACE_STEPS: u64 = 20_000;
+
+/// For each byte of the pattern.
+const TRACE_STEPS_PER_BYTE: u64 = 60;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -209,14 +238,15 @@ impl Regex {
         let scanner = if options.is_reference { None } else { scanner(&lowered.hir) };
         let backtracker = (!lowered.is_exact || scanner.is_none())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
-        let capturer = (scanner.is_some() && backtracker.is_none() && parsed.node.has_idle_rounds())
-            .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
         let match_limit =
             options.match_limit.map(|limit| match_limit::compile(&parsed.node, parsed.group_names.len(), limit));
         Ok(Self {
             inner: Arc::new(Inner {
                 match_limit,
-                capturer,
+                tracer: OnceLock::new(),
+                traced: AtomicU64::new(0),
+                has_idle_rounds: parsed.node.has_idle_rounds(),
+                options,
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 pattern: pattern.into(),
                 plain: Plain::of(pattern, &options),
@@ -225,7 +255,6 @@ impl Regex {
                 scanner,
                 automaton: OnceLock::new(),
                 backtracker,
-                backtrack_steps: options.backtrack_steps,
             }),
         })
     }
@@ -265,6 +294,16 @@ impl Regex {
         inner.automaton.get_or_init(|| automaton(&inner.hir)).as_ref()
     }
 
+    /// The backtracker of a pattern that automata run: of few steps, it knows the groups of a match.
+    fn tracer(&self) -> &Backtracker {
+        let inner = &*self.inner;
+        inner.tracer.get_or_init(|| {
+            // It was parsed before: keeping the trees of all patterns for the few that ever match would be dearer.
+            let node = parser::parse(&inner.pattern, &inner.options).map_or(ast::Node::Empty, |parsed| parsed.node);
+            Backtracker::compile(&node, inner.group_names.len())
+        })
+    }
+
     /// Like [`Regex::is_match`], and where each group matched.
     pub fn captures(
         &self,
@@ -296,33 +335,35 @@ impl Regex {
             }
             return Ok(end.is_some());
         }
+        let tracer = (inner.backtracker.is_none() && inner.scanner.is_some()).then(|| self.tracer());
+        if let Some(tracer) = tracer.filter(|_| !inner.is_traced_out()) {
+            let found = tracer.search(&mut cache.memory, haystack, start, start, REGEX_TRACE_STEPS);
+            inner.traced.fetch_add(cache.memory.steps(), Ordering::Relaxed);
+            if let Ok(is_match) = found {
+                if is_match {
+                    captures.take(cache.memory.slots());
+                }
+                return Ok(is_match);
+            }
+        }
         let mut from = start;
         if let Some(automaton) = self.automaton() {
             let input = Input::new(haystack).range(start..);
             let searched = cache.automaton(&self.inner, automaton);
-            if inner.backtracker.is_none() && inner.capturer.is_none() && inner.group_names.len() == 1 {
-                // Without groups the span is all, which automata find faster.
-                let Some(found) = automaton.search_with(searched, &input) else { return Ok(false) };
-                let places = [found.start(), found.end()];
-                for (slot, place) in captures.slots.iter_mut().zip(places) {
-                    *slot = NonMaxUsize::new(place);
-                }
-                return Ok(true);
-            }
-            if inner.backtracker.is_none() {
+            if let Some(tracer) = tracer {
                 // The automaton may know fewer groups: those that can never take part are not in it.
                 let groups = automaton.group_info().group_len(PatternID::ZERO) * 2;
                 let groups = groups.min(captures.slots.len());
                 let slots = captures.slots.get_mut(..groups).unwrap_or_default();
                 let is_match = automaton.search_slots_with(searched, &input, slots).is_some();
-                if is_match && let Some(capturer) = &inner.capturer {
+                if is_match && inner.has_idle_rounds {
+                    // It takes another way than PCRE through rounds of a loop that consume nothing.
                     let from = captures.span(0).map_or(start, |(start, _)| start);
-                    let steps = inner.backtrack_steps;
                     // Out of steps, the automaton's groups are good enough: the match stands.
-                    if capturer.search(&mut cache.memory, haystack, start, from, steps) == Ok(true) {
-                        for (slot, found) in captures.slots.iter_mut().zip(cache.memory.slots()) {
-                            *slot = found.and_then(NonMaxUsize::new);
-                        }
+                    if tracer.search(&mut cache.memory, haystack, start, from, inner.options.backtrack_steps)
+                        == Ok(true)
+                    {
+                        captures.take(cache.memory.slots());
                     }
                 }
                 return Ok(is_match);
@@ -334,9 +375,7 @@ impl Regex {
         }
         let is_match = self.backtrack(cache, haystack, start, from)?;
         if is_match {
-            for (slot, found) in captures.slots.iter_mut().zip(cache.memory.slots()) {
-                *slot = found.and_then(NonMaxUsize::new);
-            }
+            captures.take(cache.memory.slots());
         }
         Ok(is_match)
     }
@@ -354,7 +393,9 @@ impl Regex {
         from: usize,
     ) -> Result<bool, LimitExceeded> {
         match &self.inner.backtracker {
-            Some(engine) => engine.search(&mut cache.memory, haystack, search_start, from, self.inner.backtrack_steps),
+            Some(engine) => {
+                engine.search(&mut cache.memory, haystack, search_start, from, self.inner.options.backtrack_steps)
+            }
             None => Ok(false),
         }
     }

@@ -287,7 +287,7 @@ fn what_was_kept_for_a_regex_that_is_gone_is_forgotten() {
     let stays = compile(b"[a-z]+[0-9]");
     for _ in 0..100 {
         let goes = compile(b"[a-z]+[1-9](x)");
-        assert_eq!(goes.captures(&mut cache, b"a1x", &mut Captures::new()), Ok(true));
+        assert_eq!(goes.is_match(&mut cache, b"a1x"), Ok(true));
     }
     assert_eq!(stays.is_match(&mut cache, b"a1"), Ok(true));
     // Tests beside this one number regexes too, so two may share a slot.
@@ -309,4 +309,30 @@ fn a_span_without_groups_is_pcres_too() {
         captures.span(0)
     });
     assert_eq!(spans[0], spans[1]);
+}
+
+#[test]
+fn groups_are_the_same_whoever_finds_them() {
+    let mut cache = RegexCache::new();
+    for (pattern, text, _) in CASES {
+        let untraced = RegexOptions { traces_matches: false, ..RegexOptions::default() };
+        let [traced, untraced] =
+            [RegexOptions::default(), untraced].map(|options| Regex::compile(pattern, options).unwrap());
+        assert_eq!(groups(&traced, text), groups(&untraced, text), "/{}/", pattern.escape_ascii());
+    }
+    // A match that takes the backtracker too long, and one that comes too often.
+    let regex = Regex::compile(b"(x+x+)+(y)", RegexOptions::default()).unwrap();
+    let mut captures = Captures::new();
+    let text = [b"x".repeat(60), b"-xxy".to_vec()].concat();
+    for _ in 0..3 {
+        assert_eq!(regex.captures(&mut cache, &text, &mut captures), Ok(true));
+        assert_eq!([0, 1, 2].map(|group| captures.span(group)), [Some((61, 64)), Some((61, 63)), Some((63, 64))]);
+    }
+    assert!(regex.inner.is_traced_out() && regex.inner.automaton.get().is_some());
+    let regex = Regex::compile(b"a(b)", RegexOptions::default()).unwrap();
+    for _ in 0..5000 {
+        assert_eq!(regex.captures(&mut cache, b"cab", &mut captures), Ok(true));
+        assert_eq!([0, 1].map(|group| captures.span(group)), [Some((1, 3)), Some((2, 3))]);
+    }
+    assert!(regex.inner.is_traced_out() && regex.inner.automaton.get().is_some());
 }
