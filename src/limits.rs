@@ -68,11 +68,14 @@ pub const REGEX_REPEAT: u32 = 65_535;
 /// the backtracker, which counts instead of unrolling.
 pub const REGEX_NFA_BYTES: usize = 4 * 1024 * 1024;
 
-/// Cache of one lazy automaton in one worker, grown as needed; when it is full it begins anew. Rules 932230, 932235,
-/// 932250 and 932260 of the Core Rule Set fill it, most others need a few kilobytes.
+/// States of one pattern's automaton in one worker, made as needed; when they are more they begin anew. Most patterns of
+/// the Core Rule Set need a few kilobytes.
+pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
+
+/// The same for a lazy automaton that knows where a match is.
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
-/// All regex caches of one worker together; when they exceed it they are dropped and begin anew.
+/// All regex caches of one worker together; when they exceed it those that were not used for longest are dropped.
 pub const REGEX_CACHE_BYTES: usize = 12 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.

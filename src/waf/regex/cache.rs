@@ -3,26 +3,33 @@
 //! Caches are found by the regex's number. Regexes of one program are numbered one after the other, so the table is
 //! direct-mapped: a slot that holds another regex's cache is taken over. What was kept for the regexes of a program that
 //! is gone is dropped when a newer program comes ([`RegexCache::forget_gone`]): left to be taken over, it added up over
-//! reloads. All of it together is bounded: when it grows beyond the limit it is dropped and begins anew.
+//! reloads. All of it together is bounded: when it grows beyond the limit, caches go that were not used for longest.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use regex_automata::hybrid::{self, dfa::DFA};
 use regex_automata::meta;
 
 use super::Inner;
 use super::backtrack::Memory;
+use super::scanner::{Scanner, States, Workshop};
 use crate::limits::{REGEX_CACHE_BYTES, REGEX_CACHE_SLOTS};
 
-/// Searches between two looks at the memory in use.
-const SEARCHES_PER_CHECK: u32 = 4096;
+/// What is left when caches were dropped.
+const KEPT_BYTES: usize = REGEX_CACHE_BYTES / 4 * 3;
+
+/// The backtracker's memory is given back when it is more.
+const KEPT_BACKTRACK_BYTES: usize = 1 << 20;
 
 /// One per worker.
 #[derive(Default)]
 pub struct RegexCache {
     slots: Vec<Slot>,
-    searches: u32,
+    /// Bytes of all slots, as of their last uses.
+    held: usize,
+    /// Counts uses.
+    clock: u64,
+    workshop: Workshop,
     pub(super) memory: Memory,
 }
 
@@ -32,14 +39,17 @@ struct Slot {
     id: u64,
     /// The regex, while there is one.
     regex: Weak<Inner>,
-    scanner: Option<Box<hybrid::dfa::Cache>>,
+    states: Option<Box<States>>,
     automaton: Option<Box<meta::Cache>>,
+    /// Bytes when they were last counted.
+    held: usize,
+    last_use: u64,
 }
 
 impl Slot {
     fn memory_usage(&self) -> usize {
-        self.scanner.as_ref().map_or(0, |cache| cache.memory_usage())
-            + self.automaton.as_ref().map_or(0, |cache| cache.memory_usage())
+        let states = self.states.as_ref().map_or(0, |states| size_of::<States>() + states.memory_usage());
+        states + self.automaton.as_ref().map_or(0, |cache| size_of::<meta::Cache>() + cache.memory_usage())
     }
 }
 
@@ -54,12 +64,13 @@ impl RegexCache {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         let caches: usize = self.slots.iter().map(Slot::memory_usage).sum();
-        self.slots.capacity() * size_of::<Slot>() + caches + self.memory.memory_usage()
+        self.slots.capacity() * size_of::<Slot>() + caches + self.workshop.memory_usage() + self.memory.memory_usage()
     }
 
     /// Drops what is kept for regexes that are gone. Those that there are lose nothing.
     pub(crate) fn forget_gone(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.regex.strong_count() == 0) {
+            self.held -= slot.held;
             *slot = Slot::default();
         }
     }
@@ -69,35 +80,79 @@ impl RegexCache {
         self.slots.iter().filter(|slot| slot.memory_usage() > 0).count()
     }
 
-    pub(super) fn scanner(&mut self, regex: &Arc<Inner>, dfa: &DFA) -> &mut hybrid::dfa::Cache {
-        self.slot(regex).scanner.get_or_insert_with(|| Box::new(dfa.create_cache()))
+    /// Does the scanner, which is that of this regex, find a match?
+    pub(super) fn scan(&mut self, regex: &Arc<Inner>, scanner: &Scanner, value: &[u8]) -> bool {
+        let index = self.slot(regex);
+        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let made = self.workshop.made();
+        let is_match = scanner.is_match(slot.states.get_or_insert_default(), &mut self.workshop, value);
+        if self.workshop.made() != made {
+            self.count(index);
+        }
+        is_match
     }
 
+    /// For a search with the automata of this regex.
     pub(super) fn automaton(&mut self, regex: &Arc<Inner>, automaton: &meta::Regex) -> &mut meta::Cache {
-        self.slot(regex).automaton.get_or_insert_with(|| Box::new(automaton.create_cache()))
+        let index = self.slot(regex);
+        // What the last search made.
+        self.count(index);
+        #[expect(clippy::indexing_slicing, reason = "the slot was just found")]
+        let slot = &mut self.slots[index];
+        slot.automaton.get_or_insert_with(|| Box::new(automaton.create_cache()))
     }
 
-    fn slot(&mut self, regex: &Arc<Inner>) -> &mut Slot {
-        let id = regex.id;
-        self.searches += 1;
-        if self.searches >= SEARCHES_PER_CHECK {
-            self.searches = 0;
-            self.forget_gone();
-            if self.memory_usage() > REGEX_CACHE_BYTES {
-                self.slots.clear();
-                self.memory = Memory::default();
+    /// Counts the bytes of a slot again, and makes room when all together are too many.
+    fn count(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let now = slot.memory_usage();
+        self.held = self.held + now - slot.held;
+        slot.held = now;
+        if self.held > REGEX_CACHE_BYTES {
+            self.make_room();
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.forget_gone();
+        let mut oldest: Vec<(u64, usize)> = (0..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| slot.held > 0)
+            .map(|(index, slot)| (slot.last_use, index))
+            .collect();
+        oldest.sort_unstable();
+        for (_, index) in oldest {
+            if self.held <= KEPT_BYTES {
+                break;
+            }
+            if let Some(slot) = self.slots.get_mut(index) {
+                self.held -= slot.held;
+                let (id, regex) = (slot.id, std::mem::take(&mut slot.regex));
+                *slot = Slot { id, regex, ..Slot::default() };
             }
         }
+    }
+
+    /// The place of the slot of a regex.
+    fn slot(&mut self, regex: &Arc<Inner>) -> usize {
+        let id = regex.id;
         let index = usize::try_from(id % REGEX_CACHE_SLOTS as u64).unwrap_or_default();
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, Slot::default);
         }
-        #[expect(clippy::indexing_slicing, reason = "the table was just made long enough")]
-        let slot = &mut self.slots[index];
-        if slot.id != id {
-            *slot = Slot { id, regex: Arc::downgrade(regex), ..Slot::default() };
+        self.clock += 1;
+        if self.memory.memory_usage() > KEPT_BACKTRACK_BYTES {
+            self.memory = Memory::default();
         }
-        slot
+        if let Some(slot) = self.slots.get_mut(index) {
+            if slot.id != id {
+                self.held -= slot.held;
+                *slot = Slot { id, regex: Arc::downgrade(regex), ..Slot::default() };
+            }
+            slot.last_use = self.clock;
+        }
+        index
     }
 }
 

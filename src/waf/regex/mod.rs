@@ -18,24 +18,24 @@ mod lower;
 mod match_limit;
 mod parser;
 mod plain;
+mod scanner;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use regex_automata::hybrid::{self, dfa::DFA};
 use regex_automata::meta;
-use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind, PatternID};
 use regex_syntax::hir::Hir;
 
-use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_NFA_BYTES, REGEX_TRACE_STEPS};
+use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_TRACE_STEPS};
 
 pub use ast::ByteSet;
 use backtrack::Backtracker;
 pub use cache::RegexCache;
 use plain::Plain;
+use scanner::Scanner;
 
 /// How a pattern is read and run. The default is ModSecurity 2's reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +198,7 @@ struct Inner {
     hir: Hir,
     group_names: Vec<Option<Box<str>>>,
     /// Says whether there is a match; nothing when automata would be too large.
-    scanner: Option<DFA>,
+    scanner: Option<Scanner>,
     /// Says where it is; made when there first is one, because most patterns never match.
     automaton: OnceLock<Option<meta::Regex>>,
     backtracker: Option<Backtracker>,
@@ -235,7 +235,7 @@ impl Regex {
     pub fn compile(pattern: &[u8], options: RegexOptions) -> Result<Self, RegexError> {
         let parsed = parser::parse(pattern, &options)?;
         let lowered = lower::lower(&parsed.node);
-        let scanner = if options.is_reference { None } else { scanner(&lowered.hir) };
+        let scanner = if options.is_reference { None } else { Scanner::new(&lowered.hir) };
         let backtracker = (!lowered.is_exact || scanner.is_none())
             .then(|| Backtracker::compile(&parsed.node, parsed.group_names.len()));
         let match_limit =
@@ -271,17 +271,14 @@ impl Regex {
         let Some(scanner) = &inner.scanner else {
             return self.backtrack(cache, haystack, 0, 0);
         };
-        let input = Input::new(haystack);
-        let found = scanner.try_search_fwd(cache.scanner(&self.inner, scanner), &input.clone().earliest(true));
-        // It neither stops at any byte nor gives up: it is built so.
-        if let Ok(None) = found {
+        if !cache.scan(&self.inner, scanner, haystack) {
             return Ok(false);
         }
         if inner.backtracker.is_none() {
             return Ok(true);
         }
         let Some(automaton) = self.automaton() else { return self.backtrack(cache, haystack, 0, 0) };
-        match automaton.search_with(cache.automaton(&self.inner, automaton), &input) {
+        match automaton.search_with(cache.automaton(&self.inner, automaton), &Input::new(haystack)) {
             None => Ok(false),
             Some(found) => self.backtrack(cache, haystack, 0, found.start()),
         }
@@ -447,7 +444,7 @@ impl Regex {
     #[must_use]
     pub fn memory_usage(&self) -> usize {
         self.inner.pattern.len()
-            + self.inner.scanner.as_ref().map_or(0, |scanner| scanner.get_nfa().memory_usage())
+            + self.inner.scanner.as_ref().map_or(0, Scanner::memory_usage)
             + self.inner.automaton.get().and_then(Option::as_ref).map_or(0, meta::Regex::memory_usage)
             + self.inner.backtracker.as_ref().map_or(0, Backtracker::memory_usage)
     }
@@ -457,22 +454,6 @@ impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Regex({})", self.inner.pattern.escape_ascii())
     }
-}
-
-/// An automaton that is made while it searches and never gives up: when its memory is full it begins anew, which costs
-/// less than any other way to search. Nothing when the pattern is too large; the backtracker counts instead.
-fn scanner(hir: &Hir) -> Option<DFA> {
-    let nfa = thompson::Config::new()
-        .utf8(false)
-        .nfa_size_limit(Some(REGEX_NFA_BYTES))
-        .which_captures(thompson::WhichCaptures::None);
-    let nfa = thompson::Compiler::new().configure(nfa).build_from_hir(hir).ok()?;
-    let config = hybrid::dfa::Config::new()
-        .match_kind(MatchKind::LeftmostFirst)
-        .cache_capacity(REGEX_LAZY_DFA_BYTES)
-        .skip_cache_capacity_check(true)
-        .minimum_cache_clear_count(None);
-    hybrid::dfa::Builder::new().configure(config).build_from_nfa(nfa).ok()
 }
 
 /// Automata of a pattern that are found to have a match.
