@@ -296,3 +296,32 @@ fn the_configuration_in_force_can_be_shown_and_read_again() {
     std::fs::write(&again, &shown).unwrap();
     assert_eq!(show(again.to_str().unwrap()), shown);
 }
+
+#[test]
+fn bench_says_which_recorded_requests_no_rule_got_to_see() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let rules = "SecRuleEngine On\nSecRule ARGS:q \"@contains evil\" \"id:1,phase:1,deny,status:403\"\n";
+    std::fs::write(path("own.conf"), rules).unwrap();
+    std::fs::create_dir(path("captured")).unwrap();
+    std::fs::write(path("captured/good.http"), "GET /?q=1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::fs::write(path("captured/evil.http"), "GET /?q=evil HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    std::fs::write(path("captured/nameless.http"), "GET / HTTP/1.1\r\n\r\n").unwrap();
+    let bench = |rest: &[&str]| portcullis(&[&["bench", "--rules", &path("own.conf"), "--rounds", "1"], rest].concat());
+    let output = bench(&[&path("captured"), "--profile"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    for part in ["2 requests", "1 blocked, 1 refused", "400  nameless.http", "rule 1 (line 2)", "phase 1"] {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    let output = bench(&[&path("captured"), "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told["refusals"][0]["name"], "nameless.http", "{told}");
+    let output = bench(&[&path("captured/nameless.http")]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("no request that rules get to see") && told.contains("400"), "{told}");
+    let output = portcullis(&["bench", "--crs", &path("captured"), &path("captured")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("has no directory `rules`"), "{}", text(&output.stderr));
+}

@@ -45,11 +45,17 @@ enum Command {
 #[derive(Debug, Args)]
 pub(super) struct RuleSetArguments {
     /// Directory of a Core Rule Set: crs-setup.conf.example, test-setup.conf and rules/*.conf.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = core_rule_set)]
     crs: Option<PathBuf>,
     /// Rule files, in order.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
+}
+
+/// A directory that has the rule set's own.
+fn core_rule_set(text: &str) -> Result<PathBuf, String> {
+    let directory = PathBuf::from(text);
+    if directory.join("rules").is_dir() { Ok(directory) } else { Err("it has no directory `rules`".into()) }
 }
 
 impl RuleSetArguments {

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::rules::{RuleSetArguments, ended, problem};
 use super::{Exit, Format, captures, output};
+use crate::authoring::Answer;
 use crate::authoring::bench::measure::{self, Budget};
 use crate::authoring::bench::profile::{self, Breakdown};
 use crate::authoring::bench::scenario;
@@ -41,8 +42,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     seconds: Option<f64>,
     /// Times that each recorded request is run; the fastest counts.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Say where the time goes, per stage and per rule.
     #[arg(long)]
     profile: bool,
@@ -64,7 +65,8 @@ pub(super) struct Arguments {
     /// How to print the results.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// Recorded requests in place of the scenarios: files with one raw request each, directories or .tar.gz archives.
+    /// Recorded requests in place of the scenarios: files with one raw request each, directories (of whose files those
+    /// that end in .http, .req, .txt or .raw) or .tar.gz archives.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -121,8 +123,8 @@ struct Row {
 struct Recorded {
     subjects: Vec<Subject>,
     decisions: Vec<Decision>,
-    /// Requests that the front end answers before any rule.
-    refused: usize,
+    /// Names of requests that the front end answers before any rule, and its answers.
+    refused: Vec<(String, String)>,
     /// Nanoseconds by evaluation and request.
     times: Vec<Vec<u64>>,
     breakdown: Option<Breakdown>,
@@ -146,7 +148,7 @@ impl Arguments {
         if !self.paths.is_empty() {
             let recorded = self.recorded(&setup)?;
             output::print(&table::recorded(&recorded, &setup, &self));
-            return Ok(!recorded.subjects.is_empty());
+            return Ok(true);
         }
         let rows = self.rows(&setup)?;
         output::print(&table::rows(&rows, &setup, &self));
@@ -210,12 +212,20 @@ impl Arguments {
     }
 
     fn recorded(&self, setup: &Setup) -> Result<Recorded, Diagnostics> {
-        let captures = captures::read(&self.paths)?;
-        let count = captures.len();
-        let subjects: Vec<Subject> = captures
-            .into_iter()
-            .filter_map(|(name, request)| Subject::new(name, &wire::alone(&request)).ok())
-            .collect();
+        let mut subjects = Vec::new();
+        let mut refused = Vec::new();
+        for (name, request) in captures::read(&self.paths)? {
+            match Subject::new(name.as_str(), &wire::alone(&request)) {
+                Ok(subject) => subjects.push(subject),
+                Err(Answer::Status(status)) => refused.push((name, status.to_string())),
+                Err(Answer::None(why) | Answer::Unknown(why)) => refused.push((name, why)),
+            }
+        }
+        if subjects.is_empty() {
+            let mut message = "there is no request that rules get to see".to_owned();
+            message.push_str(table::refusals(&refused, self.top).trim_end());
+            return Err(problem(message));
+        }
         let programs = self.programs(setup)?;
         let mut scratch = Scratch::new();
         let decisions = programs.first().map_or_else(Vec::new, |program| {
@@ -223,10 +233,10 @@ impl Arguments {
         });
         let times = programs
             .iter()
-            .map(|program| measure::each(&subjects, program, &mut scratch, nanoseconds, self.rounds))
+            .map(|program| measure::each(&subjects, program, &mut scratch, nanoseconds, usize::from(self.rounds)))
             .collect();
-        let breakdown = self.breakdown(&subjects, &programs, 1);
-        Ok(Recorded { refused: count - subjects.len(), subjects, decisions, times, breakdown })
+        let breakdown = self.breakdown(&subjects, &programs, usize::from(self.rounds));
+        Ok(Recorded { refused, subjects, decisions, times, breakdown })
     }
 
     fn breakdown(&self, subjects: &[Subject], programs: &Programs, runs: usize) -> Option<Breakdown> {

@@ -59,7 +59,7 @@ pub(super) fn recorded(recorded: &Recorded, setup: &Setup, arguments: &Arguments
     let first = recorded.times.first().map_or(&[][..], Vec::as_slice);
     let mut dearest: Vec<usize> = (0..first.len()).collect();
     dearest.sort_by_key(|place| std::cmp::Reverse(first[*place]));
-    let refused = recorded.refused;
+    let refused = recorded.refused.len();
     if arguments.format == Format::Json {
         let request = |place: usize| {
             let subject = &recorded.subjects[place];
@@ -72,6 +72,8 @@ pub(super) fn recorded(recorded: &Recorded, setup: &Setup, arguments: &Arguments
             setup,
             json!({
                 "bytes": bytes, "blocked": blocked, "refused": refused,
+                "refusals": recorded.refused.iter().map(|(name, answer)| json!({ "name": name, "answer": answer }))
+                    .collect::<Vec<_>>(),
                 "engines": engines(arguments.engine, &figures), "requests": requests,
                 "profile": recorded.breakdown.as_ref().map(|breakdown| breakdown_json(breakdown, arguments.top)),
             }),
@@ -87,7 +89,9 @@ pub(super) fn recorded(recorded: &Recorded, setup: &Setup, arguments: &Arguments
         let [mean, median, p99, slowest] = [figures.mean, figures.median, figures.p99, figures.slowest].map(time);
         out.push_str(&format!("{name:12} {mean:>12} {median:>12} {p99:>12} {slowest:>12}\n"));
     }
-    out.push_str("\nthe dearest:\n");
+    if arguments.top > 0 {
+        out.push_str("\nthe dearest:\n");
+    }
     for place in dearest.into_iter().take(arguments.top) {
         let subject = &recorded.subjects[place];
         let decision = recorded.decisions[place].as_str();
@@ -98,10 +102,23 @@ pub(super) fn recorded(recorded: &Recorded, setup: &Setup, arguments: &Arguments
             subject.name
         ));
     }
+    out.push_str(&refusals(&recorded.refused, arguments.top));
     if let Some(breakdown) = &recorded.breakdown {
         out.push_str(&format!("\n{}", breakdown_text(breakdown, arguments.top)));
     }
     out
+}
+
+/// Requests that no rule got to see, and what they are answered.
+pub(super) fn refusals(refused: &[(String, String)], top: usize) -> String {
+    let shown = refused.iter().take(top);
+    let lines: String = shown.map(|(name, answer)| format!("{answer:>12}  {name}\n")).collect();
+    let more = refused.len().saturating_sub(top);
+    match (lines.is_empty(), more) {
+        (true, _) => String::new(),
+        (false, 0) => format!("\nrefused before the rules:\n{lines}"),
+        (false, more) => format!("\nrefused before the rules:\n{lines}{:>12}  more\n", more),
+    }
 }
 
 /// Of a search.
@@ -185,7 +202,9 @@ fn breakdown_json(breakdown: &Breakdown, top: usize) -> Value {
 fn breakdown_text(breakdown: &Breakdown, top: usize) -> String {
     let total: u64 = breakdown.stages.iter().map(|(_, figures)| figures.mean).sum();
     let share = |part: u64, whole: u64| format!("{:>5.1} %", part as f64 * 100.0 / whole.max(1) as f64);
-    let mut out = format!("  stages, on average over {} runs:\n", breakdown.runs);
+    let (requests, runs) = (breakdown.requests, breakdown.runs / breakdown.requests.max(1));
+    let average = if requests > 1 { format!(", on average over {requests} requests") } else { String::new() };
+    let mut out = format!("  stages, median of {runs} runs{average}:\n");
     for (stage, figures) in &breakdown.stages {
         out.push_str(&format!("  {:>12} {}  {}\n", time(figures.mean), share(figures.mean, total), stage.as_str()));
     }
