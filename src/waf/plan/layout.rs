@@ -8,6 +8,7 @@ use super::fold::Folding;
 use super::{LaneId, PartId, Plan, Shape, SourceId, View};
 use crate::waf::collection::needs::Needs;
 use crate::waf::operator::Comparison;
+use crate::waf::prefilter::set;
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex};
 use crate::waf::signature::Signature;
 
@@ -173,7 +174,7 @@ impl Layout {
         let mut is_any = false;
         self.each_candidate(check, answer, |rule| {
             is_any = true;
-            set_bit(candidates, rule);
+            set(candidates, rule);
         });
         is_any
     }
@@ -196,7 +197,7 @@ impl Layout {
 
     /// Adds all rules of a check.
     pub(crate) fn add_all(&self, check: &Check, candidates: &mut [u64]) {
-        self.each_rule(check).for_each(|rule| set_bit(candidates, rule));
+        self.each_rule(check).for_each(|rule| set(candidates, rule));
     }
 
     /// The bits of candidates that a check can set.
@@ -409,12 +410,6 @@ impl Builder<'_> {
             *slot = bit;
         }
         true
-    }
-}
-
-fn set_bit(words: &mut [u64], bit: RuleIndex) {
-    if let Some(word) = words.get_mut((bit / 64) as usize) {
-        *word |= 1 << (bit % 64);
     }
 }
 

@@ -11,6 +11,7 @@
 mod fold;
 mod layout;
 mod private;
+mod scopes;
 mod shape;
 mod source;
 
@@ -25,6 +26,7 @@ use super::transformation::{Transformation, Trigger};
 pub(crate) use fold::{Assignments, Folding, Step};
 pub(crate) use layout::{Block, Check, Doubt, Group, Layout};
 pub(crate) use private::PrivateChain;
+pub(crate) use scopes::Scopes;
 pub(crate) use shape::Shape;
 
 /// Index of a source.
@@ -43,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) is_active: bool,
     /// Of rules of phases 1 and 2, and of those of the others.
     prefilters: [Prefilter; 2],
+    /// Of each of them.
+    scopes: [Scopes; 2],
     sources: Vec<Target>,
     /// Of each source what it needs.
     needs: Vec<Needs>,
@@ -137,6 +141,12 @@ impl Plan {
     /// The prefilter for the rules of a phase.
     pub(crate) fn prefilter(&self, phase: u8) -> &Prefilter {
         let [request, response] = &self.prefilters;
+        if phase <= 2 { request } else { response }
+    }
+
+    /// What has to be looked for in values in a phase.
+    pub(crate) fn scopes(&self, phase: u8) -> &Scopes {
+        let [request, response] = &self.scopes;
         if phase <= 2 { request } else { response }
     }
 
@@ -252,19 +262,22 @@ impl<'p> Builder<'p> {
         self.number_transformations();
         let folding = Folding::of(program);
         let stand_ins = folding.as_ref().map(|folding| self.find_stand_ins(folding)).unwrap_or_default();
-        self.plan.prefilters = [1..=2, 3..=5].map(|phases: std::ops::RangeInclusive<u8>| {
-            let indices = phases.flat_map(|phase| program.phase(phase));
-            let rules = indices.filter(|index| self.plan.view(*index).is_some());
-            let asked: HashSet<OperatorId> = rules
-                .flat_map(|index| {
-                    let own = program.rule(index).map(|rule| rule.operator);
-                    let chain = self.plan.private_chain(index).map(|chain| chain.stand_in);
-                    own.into_iter().chain(self.plan.stand_in(index)).chain(chain)
-                })
-                .collect();
-            let is_asked = |id| program.options.prefilter && asked.contains(&OperatorId(id));
-            Prefilter::new(&program.operators, &stand_ins, self.telling, is_asked)
-        });
+        for (number, phases) in [1..=2, 3..=5].into_iter().enumerate() {
+            let indices = phases.flat_map(|phase: u8| program.phase(phase));
+            let rules: Vec<RuleIndex> = indices.filter(|index| self.plan.view(*index).is_some()).collect();
+            let asked = |index: RuleIndex| -> Vec<OperatorId> {
+                let own = program.rule(index).map(|rule| rule.operator);
+                let chain = self.plan.private_chain(index).map(|chain| chain.stand_in);
+                own.into_iter().chain(self.plan.stand_in(index)).chain(chain).collect()
+            };
+            let all: HashSet<OperatorId> = rules.iter().flat_map(|index| asked(*index)).collect();
+            let is_asked = |id| program.options.prefilter && all.contains(&OperatorId(id));
+            let mut filter = Prefilter::new(&program.operators, &stand_ins, self.telling, is_asked);
+            let scopes = Scopes::new(program, &self.plan, &mut filter, &rules, asked);
+            if let (Some(slot), Some(of)) = (self.plan.prefilters.get_mut(number), self.plan.scopes.get_mut(number)) {
+                (*slot, *of) = (filter, scopes);
+            }
+        }
         let mut plan = self.plan;
         plan.whole = Layout::new(program, &plan, None);
         plan.folded = folding.map(|folding| {

@@ -186,25 +186,22 @@ impl Usage {
             return None;
         }
         let prefix = written(program, first)?;
-        let [Target { variable: Variable::Tx, selector: Selector::Regex(looked_for, slots), .. }] =
-            program.targets(last)
-        else {
+        let [target] = program.targets(last) else { return None };
+        let Target { variable: Variable::Tx, selector: Selector::Regex(looked_for, slots), .. } = target else {
             return None;
         };
-        let [target] = program.targets(last) else { return None };
         let judge = program.operator(last.operator);
         let is_constant = judge.is_pure() || folding.has_constant_argument(starter + 1);
-        let sees_all = beginning_of_pattern(looked_for).is_some_and(|beginning| prefix.starts_with(&beginning));
+        let looked_for = beginning_of_pattern(looked_for)?;
         if target.is_count
             || target.is_exclusion
             || !slots.is_empty()
             || !is_constant
             || judge.can_give_up()
-            || !sees_all
+            || !prefix.starts_with(&looked_for)
         {
             return None;
         }
-        let looked_for = beginning_of_pattern(looked_for)?;
         let meets = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
         let is_written_elsewhere =
             self.writes.iter().any(|(rule, other)| *rule != starter && meets(other, &looked_for));

@@ -11,7 +11,9 @@
 
 mod classes;
 mod condition;
+mod pairs;
 mod pattern;
+mod scope;
 mod survey;
 mod texts;
 #[cfg(target_arch = "x86_64")]
@@ -29,8 +31,10 @@ use super::signature::{self, Signature};
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
 use pattern::MOST_SETS;
+use scope::Scopes;
+pub(crate) use scope::{ALL, ScopeId};
 use survey::Survey;
-use texts::Texts;
+use texts::Text;
 
 /// Lengths that are told apart.
 const LENGTHS: usize = 32;
@@ -48,11 +52,13 @@ pub(crate) struct Prefilter {
     needs: Vec<Needs>,
     /// Operators that ask for no text, by length: those that it is enough for.
     textless: Vec<u64>,
-    /// Sets of bytes, and those of these operators that need one of them.
+    /// Sets of bytes, and those of these operators that need one of them: the words in which any of them are.
     sets: Vec<(Signature, Box<[u64]>)>,
     /// What transformations look for.
     telling: Signature,
-    texts: Texts,
+    scopes: Scopes,
+    /// By bit: how many texts the operator asks for.
+    weights: Vec<usize>,
     /// By text: what it adds to the signature, and the bits of the operators that ask for it.
     asking: Vec<(Signature, Box<[u32]>)>,
     /// Texts of one byte: their signature, and the operators that ask for them.
@@ -112,13 +118,18 @@ impl Prefilter {
             let operator = operator.and_then(|id| operators.get(id.0 as usize));
             Some(operator.map(Condition::of).unwrap_or_default())
         });
-        for (id, condition) in (0_u32..).zip(own.chain(others)) {
-            let Some(condition) = condition.filter(|_| is_asked(id)) else {
-                filter.bits.push(None);
-                continue;
-            };
-            let bit = filter.needs.len() as u32;
-            filter.bits.push(Some(bit));
+        let asked = (0_u32..).zip(own.chain(others)).map(|(id, condition)| (id, condition.filter(|_| is_asked(id))));
+        let mut conditions: Vec<(u32, Condition)> = Vec::new();
+        for (id, condition) in asked {
+            filter.bits.push(None);
+            conditions.extend(condition.map(|condition| (id, condition)));
+        }
+        // Those without texts have the first bits, so that they are in few words.
+        conditions.sort_by_key(|(_, condition)| condition.literals.is_some());
+        for (bit, (id, condition)) in (0_u32..).zip(conditions) {
+            if let Some(slot) = filter.bits.get_mut(id as usize) {
+                *slot = Some(bit);
+            }
             filter.needs.push(Needs::of(&condition));
             let Some(literals) = condition.literals else {
                 textless.push(bit);
@@ -136,19 +147,25 @@ impl Prefilter {
         }
         filter.words = filter.needs.len().div_ceil(64);
         filter.add_textless(&textless);
-        let mut texts: Vec<&[u8]> = Vec::new();
+        filter.weights = vec![0; filter.needs.len()];
+        let mut texts: Vec<Text> = Vec::new();
         for (text, bits) in &asking {
+            for bit in bits {
+                if let Some(weight) = filter.weights.get_mut(*bit as usize) {
+                    *weight += 1;
+                }
+            }
             match text.as_slice() {
                 [byte] => filter.singles.push((signature::bit(*byte), bits.as_slice().into())),
                 text => {
-                    texts.push(text);
+                    texts.push(Text::new(text, pattern::commonness));
                     let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
                     filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
                 }
             }
         }
         filter.all_singles = filter.singles.iter().fold(0, |all, (bit, _)| all | bit);
-        filter.texts = Texts::new(&texts, pattern::commonness);
+        filter.scopes = Scopes::new(texts);
         filter
     }
 
@@ -168,11 +185,11 @@ impl Prefilter {
     }
 
     /// Notes what the operators need that ask for no text.
-    fn add_textless(&mut self, bits: &[u32]) {
+    fn add_textless(&mut self, textless: &[u32]) {
         let words = self.words;
         self.textless = vec![0; LENGTHS * words];
         let mut sets: BTreeMap<Signature, Vec<u64>> = BTreeMap::new();
-        for bit in bits {
+        for bit in textless {
             let needs = self.needs.get(*bit as usize).copied().unwrap_or_default();
             for length in usize::from(needs.length)..LENGTHS {
                 set(self.textless.get_mut(length * words..).unwrap_or_default(), *bit);
@@ -181,7 +198,25 @@ impl Prefilter {
                 set(sets.entry(*needed).or_insert_with(|| vec![0; words]), *bit);
             }
         }
-        self.sets = sets.into_iter().map(|(needed, bits)| (needed, bits.into())).collect();
+        let used = textless.iter().map(|bit| bit / 64 + 1).max().unwrap_or(0) as usize;
+        self.sets = sets.into_iter().map(|(needed, bits)| (needed, bits.into_iter().take(used).collect())).collect();
+    }
+
+    /// The bits of operators, as a set.
+    pub(crate) fn operators(&self, operators: impl Iterator<Item = OperatorId>) -> Box<[u64]> {
+        let mut all = vec![0; self.words];
+        operators.filter_map(|operator| self.bit(operator)).for_each(|bit| set(&mut all, bit));
+        all.into()
+    }
+
+    /// How much there is to look for on behalf of a set of operators.
+    pub(crate) fn weight(&self, operators: &[u64]) -> usize {
+        (0..).zip(&self.weights).filter(|(bit, _)| is_set(operators, *bit)).map(|(_, weight)| weight).sum()
+    }
+
+    /// Makes a set of operators a scope, if there is a number left for it.
+    pub(crate) fn add_scope(&mut self, operators: Box<[u64]>) -> Option<ScopeId> {
+        self.scopes.add(operators)
     }
 
     /// A shorter value does not match the operator of this bit.
@@ -189,8 +224,9 @@ impl Prefilter {
         self.needs.get(bit as usize).map_or(0, |needs| usize::from(needs.length))
     }
 
-    /// Finds the class of a value: which operators could match it, and which transformations could change it.
-    pub(crate) fn ask(&self, memory: &mut Memory, classes: &mut Classes, value: &[u8]) -> ClassId {
+    /// Finds the class of a value: which operators of a scope could match it, and which transformations could change it.
+    /// Of operators outside of the scope it says nothing.
+    pub(crate) fn ask(&self, memory: &mut Memory, classes: &mut Classes, value: &[u8], scope: ScopeId) -> ClassId {
         let length = value.len().min(LENGTHS - 1) as u8;
         let survey = &mut memory.survey;
         let bytes = survey.of(value);
@@ -200,15 +236,17 @@ impl Prefilter {
         };
         let mut signature = classes.signature(plain);
         let mut is_drafted = false;
-        self.texts.find(survey, |text| {
-            let Some((pair, bits)) = self.asking.get(text as usize) else { return };
-            signature |= pair & self.telling;
-            if !is_drafted && !bits.is_empty() {
-                is_drafted = true;
-                classes.draft_from(plain);
-            }
-            self.pass(&mut classes.draft, bits, bytes, length);
-        });
+        if let Some(texts) = self.scopes.texts(scope, bytes, &self.asking, &self.needs) {
+            texts.find(survey, |text| {
+                let Some((pair, bits)) = self.asking.get(text as usize) else { return };
+                signature |= pair & self.telling;
+                if !is_drafted && !bits.is_empty() {
+                    is_drafted = true;
+                    classes.draft_from(plain);
+                }
+                self.pass(&mut classes.draft, bits, bytes, length);
+            });
+        }
         if value.last() == Some(&b'.') {
             signature |= signature::ENDS_WITH_DOT & self.telling;
         }
@@ -219,6 +257,13 @@ impl Prefilter {
             classes.draft_from(plain);
         }
         classes.of_draft(signature)
+    }
+
+    /// The class of a form of a value of this class in which only the case of letters is another, so that its signature is
+    /// this one.
+    pub(crate) fn in_other_case(&self, classes: &mut Classes, class: ClassId, signature: Signature) -> ClassId {
+        classes.draft_from(class);
+        classes.of_draft(signature & self.telling)
     }
 
     /// Adds those operators to an answer whose other needs are met.
@@ -258,7 +303,8 @@ impl Prefilter {
     }
 }
 
-fn set(words: &mut [u64], bit: u32) {
+/// Sets the bit.
+pub(crate) fn set(words: &mut [u64], bit: u32) {
     if let Some(word) = words.get_mut((bit / 64) as usize) {
         *word |= 1 << (bit % 64);
     }

@@ -17,6 +17,8 @@ pub(super) struct Survey {
     pub(super) len: usize,
     /// Texts that were found in it, a bit each.
     pub(super) found: Vec<u64>,
+    /// Where short texts may be, a bit for each place.
+    pub(super) hits: Vec<u32>,
 }
 
 impl Survey {

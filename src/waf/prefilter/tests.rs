@@ -19,7 +19,7 @@ fn compile(operators: &[(&'static str, &str)]) -> Vec<CompiledOperator> {
 
 fn candidates(filter: &Prefilter, value: &[u8]) -> Vec<u32> {
     let mut classes = Classes::new(filter.words());
-    let class = filter.ask(&mut Memory::default(), &mut classes, value);
+    let class = filter.ask(&mut Memory::default(), &mut classes, value, ALL);
     let is_maybe = |id: &u32| filter.bit(OperatorId(*id)).is_none_or(|bit| is_set(classes.answer(class), bit));
     (0..OPERATORS.len() as u32).filter(is_maybe).collect()
 }
@@ -100,4 +100,78 @@ fn ordinary_values_are_candidates_of_little() {
     let filter = Prefilter::new(&compile(OPERATORS), &[], 0, |_| true);
     assert_eq!(candidates(&filter, b"winter"), [1, 5, 11, 18]);
     assert_eq!(candidates(&filter, b"2024-05-01"), [5, 11, 15, 18]);
+}
+
+/// Values of all kinds, short and long, with texts in them.
+fn drawn_values() -> Vec<Vec<u8>> {
+    const PIECES: [&[u8]; 18] = [
+        b"union",
+        b"select",
+        b" ",
+        b"dd",
+        b"<script",
+        b"/onload=",
+        b"../",
+        b"%2e%2e",
+        b"wget",
+        b"Abc",
+        b"ab",
+        b"/x",
+        b"\n",
+        b"'",
+        b"(",
+        b"\xC3",
+        b"q",
+        b"1",
+    ];
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut draw = |end: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize % end
+    };
+    let mut value = |round: usize| {
+        let (first, spread) = (draw(PIECES.len()), 1 + round % PIECES.len());
+        let mut value = Vec::new();
+        for _ in 0..draw([4, 12, 60][round % 3]) {
+            value.extend_from_slice(PIECES[(first + draw(spread)) % PIECES.len()]);
+        }
+        value
+    };
+    (0..3000).map(&mut value).collect()
+}
+
+#[test]
+fn what_is_remembered_of_values_is_true_of_others() {
+    let telling = signature::of_value(b"%<") | signature::CAPITALS | signature::SLASHES;
+    let filter = Prefilter::new(&compile(OPERATORS), &[], telling, |_| true);
+    let (mut memory, mut kept) = (Memory::default(), Classes::new(filter.words()));
+    for value in drawn_values() {
+        let mut fresh = Classes::new(filter.words());
+        let (one, other) =
+            (filter.ask(&mut memory, &mut kept, &value, ALL), filter.ask(&mut memory, &mut fresh, &value, ALL));
+        assert_eq!(kept.answer(one), fresh.answer(other), "{}", value.escape_ascii());
+        assert_eq!(kept.signature(one), fresh.signature(other), "{}", value.escape_ascii());
+    }
+    assert!(kept.len() > 100, "{}", kept.len());
+}
+
+#[test]
+fn a_scope_says_the_same_of_its_operators() {
+    let mut filter = Prefilter::new(&compile(OPERATORS), &[], 0, |_| true);
+    let operators = filter.operators([0, 4, 7, 12].map(OperatorId).into_iter());
+    let scope = filter.add_scope(operators.clone()).unwrap();
+    assert_ne!(scope, ALL);
+    let (mut memory, mut classes) = (Memory::default(), Classes::new(filter.words()));
+    let mut met = 0;
+    for value in drawn_values() {
+        let [all, some] = [ALL, scope].map(|scope| {
+            let class = filter.ask(&mut memory, &mut classes, &value, scope);
+            classes.answer(class).iter().zip(&operators).map(|(answer, mask)| answer & mask).collect::<Vec<_>>()
+        });
+        assert_eq!(all, some, "{}", value.escape_ascii());
+        met += usize::from(all.iter().any(|word| *word != 0));
+    }
+    assert!(met > 500, "{met}");
 }

@@ -4,10 +4,11 @@
 //! of all texts would take one dependent step per byte through megabytes of states.
 //!
 //! Four bytes are looked up at every other place only: a text that is found by four bytes stands in the table with those
-//! of an even and those of an odd place. Two bytes are looked up together with what may stand behind them.
+//! of an even and those of an odd place. Short texts are found by two bytes ([`super::pairs`]).
 //!
 //! Texts and values have their ASCII letters in lower case.
 
+use super::pairs::Pairs;
 use super::survey::{BLOCK, Survey};
 
 /// Texts of one byte are found by the signature instead.
@@ -28,25 +29,40 @@ const QUAD_WORDS: usize = 1 << (QUAD_BITS - 6);
 /// Spreads four bytes over the upper bits.
 const SPREAD: u32 = 0x9e37_79b1;
 
-/// Kinds of bytes that pairs are found by: every byte that is in one should have a kind of its own.
-const KINDS: usize = 64;
+/// A text of two bytes or more.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub(super) bytes: Box<[u8]>,
+    /// Where its rarest bytes begin.
+    offset: u16,
+}
 
-/// Pairs of kinds.
-const PAIRS: usize = KINDS * KINDS;
+impl Text {
+    /// `commonness` of a byte is how often it may be met.
+    pub(super) fn new(bytes: &[u8], commonness: impl Fn(u8) -> f64) -> Self {
+        debug_assert!(bytes.len() >= SHORTEST);
+        let is_long = bytes.len() >= LONG;
+        let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
+        // One byte more than four, for both the even and the odd place.
+        let both = |window: &[u8]| match window {
+            [_, most @ ..] if is_long => rarity(most) + window.split_last().map_or(0.0, |(_, most)| rarity(most)),
+            window => rarity(window),
+        };
+        let windows = bytes.windows(if is_long { 5 } else { bytes.len().min(3) }).map(both);
+        let rarest = (0_u16..).zip(windows).min_by(|(_, one), (_, other)| one.total_cmp(other));
+        Self { bytes: bytes.into(), offset: rarest.map_or(0, |(offset, _)| offset) }
+    }
+}
 
 /// The texts and where to find them.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
+    /// Hashes of four bytes that texts are found by, a bit each; empty when none is.
     quads: Vec<u64>,
     /// By the four bytes that texts are found by; a power of two, open addressing.
     buckets: Vec<Bucket>,
-    /// Kind of each byte.
-    kinds: Vec<u8>,
-    /// By the kinds of two bytes that texts are found by: the kinds of bytes that may stand behind them, a bit each.
-    triples: Vec<u64>,
-    /// By the same: a place in `pair_buckets`, plus one.
-    pair_places: Vec<u16>,
-    pair_buckets: Vec<Bucket>,
+    /// Those that are found by two bytes.
+    pairs: Option<Pairs>,
     anchored: Vec<Anchored>,
     /// How many texts there are.
     count: usize,
@@ -56,7 +72,7 @@ pub(super) struct Texts {
 
 /// Texts that are found by the same bytes; none, no bucket.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
+pub(super) struct Bucket {
     key: u32,
     start: u32,
     end: u32,
@@ -67,8 +83,8 @@ struct Bucket {
 
 /// A text, found by the bytes from `offset` on.
 #[derive(Debug, Clone, Copy)]
-struct Anchored {
-    offset: u16,
+pub(super) struct Anchored {
+    pub(super) offset: u16,
     len: u16,
     start: u32,
     text: u32,
@@ -80,15 +96,15 @@ struct Anchored {
 
 /// A text and the bytes that it is found by.
 #[derive(Debug)]
-struct Found<'t> {
-    key: Vec<u8>,
-    text: &'t [u8],
-    anchored: Anchored,
+pub(super) struct Found<'t> {
+    pub(super) key: &'t [u8],
+    pub(super) text: &'t [u8],
+    pub(super) anchored: Anchored,
 }
 
 impl Bucket {
     /// Of texts with the same key, which are `start..end` of all.
-    fn of(group: &[Found<'_>], start: usize) -> Self {
+    pub(super) fn of(group: &[Found<'_>], start: usize) -> Self {
         let mut bucket = Self { start: start as u32, end: (start + group.len()) as u32, ..Self::default() };
         for Found { key, text, anchored } in group {
             bucket.key = key.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
@@ -111,49 +127,41 @@ impl Bucket {
 }
 
 impl Texts {
-    /// Of texts with two bytes or more; their numbers are their places. `commonness` of a byte is how often it may be
-    /// met.
-    pub(super) fn new(texts: &[&[u8]], commonness: impl Fn(u8) -> f64) -> Self {
+    /// Of some texts and their numbers, which are below `count`. `commonness` of a byte is how often it may be met.
+    pub(super) fn new(texts: &[(u32, &Text)], count: usize, commonness: impl Fn(u8) -> f64) -> Self {
         let mut found: Vec<Found<'_>> = Vec::new();
-        let mut all = Self { quads: vec![0; QUAD_WORDS], count: texts.len(), ..Self::default() };
-        for (number, text) in (0_u32..).zip(texts) {
-            if text.len() < SHORTEST {
-                continue;
-            }
-            let is_long = text.len() >= LONG;
-            let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
-            // One byte more than four, for both the even and the odd place.
-            let both = |window: &[u8]| match window {
-                [_, most @ ..] if is_long => rarity(most) + window.split_last().map_or(0.0, |(_, most)| rarity(most)),
-                window => rarity(window),
-            };
-            let windows =
-                text.windows(if is_long { 5 } else { text.len().min(3) }).take(usize::from(u16::MAX)).enumerate();
-            let rarest = windows.min_by(|(_, one), (_, other)| both(one).total_cmp(&both(other)));
-            let Some((offset, window)) = rarest else { continue };
+        let mut all = Self { count, ..Self::default() };
+        for (number, Text { bytes: text, offset }) in texts.iter().copied() {
+            let (offset, is_long) = (usize::from(*offset), text.len() >= LONG);
             let start = all.bytes.len() as u32;
             all.bytes.extend_from_slice(text);
-            for (offset, window) in
-                (offset..).zip(window.windows(if is_long { 4 } else { 2 })).take(if is_long { 2 } else { 1 })
-            {
-                let (offset, len) = (offset as u16, text.len() as u16);
-                let ahead = text.iter().skip(usize::from(offset)).take(8).rev();
+            let windows = text.windows(if is_long { 4 } else { 2 }).enumerate();
+            for (offset, key) in windows.skip(offset).take(if is_long { 2 } else { 1 }) {
+                let (place, len) = (offset as u16, text.len() as u16);
+                let ahead = text.iter().skip(offset).take(8).rev();
                 let (ahead, mask) = ahead.fold((0, 0), |(ahead, mask), byte| {
                     (ahead << 8 | u64::from(*byte), mask << 8 | u64::from(u8::MAX))
                 });
-                let anchored = Anchored { offset, len, start, text: number, ahead, mask };
-                found.push(Found { key: window.to_vec(), text, anchored });
+                found.push(Found {
+                    key,
+                    text,
+                    anchored: Anchored { offset: place, len, start, text: number, ahead, mask },
+                });
             }
         }
-        found.sort_by(|one, other| (one.key.len(), &one.key).cmp(&(other.key.len(), &other.key)));
-        all.fill(&found);
+        found.sort_unstable_by_key(|found| (found.key.len(), found.key, found.anchored.text, found.anchored.offset));
+        all.fill(&found, commonness);
         all
     }
 
-    fn fill(&mut self, found: &[Found<'_>]) {
-        self.buckets = vec![Bucket::default(); (found.len() * 4).next_power_of_two().max(16)];
+    fn fill(&mut self, found: &[Found<'_>], commonness: impl Fn(u8) -> f64) {
         let (pairs, quads) = found.split_at(found.partition_point(|found| found.key.len() == 2));
-        self.fill_pairs(pairs);
+        self.pairs = (!pairs.is_empty()).then(|| Pairs::new(pairs, &mut self.anchored, commonness));
+        if quads.is_empty() {
+            return;
+        }
+        self.quads = vec![0; QUAD_WORDS];
+        self.buckets = vec![Bucket::default(); (quads.len() * 4).next_power_of_two().max(16)];
         let mask = self.buckets.len() - 1;
         for group in quads.chunk_by(|one, other| one.key == other.key) {
             let bucket = Bucket::of(group, self.anchored.len());
@@ -173,55 +181,6 @@ impl Texts {
         }
     }
 
-    fn fill_pairs(&mut self, found: &[Found<'_>]) {
-        self.kinds = vec![0; 1 << 8];
-        self.triples = vec![0; PAIRS];
-        self.pair_places = vec![0; PAIRS];
-        let behind = |found: &Found<'_>| found.text.get(usize::from(found.anchored.offset) + 2).copied();
-        let mut used: Vec<u8> = found.iter().flat_map(|found| found.key.iter().copied().chain(behind(found))).collect();
-        used.sort_unstable();
-        used.dedup();
-        // 0 is for all others; beyond the last kind several bytes share one, and texts are compared in vain.
-        for (number, byte) in used.iter().enumerate() {
-            if let Some(kind) = self.kinds.get_mut(usize::from(*byte)) {
-                *kind = (1 + number % (KINDS - 1)) as u8;
-            }
-        }
-        let mut found: Vec<(usize, &Found<'_>)> =
-            found.iter().filter_map(|found| Some((self.pair_place(found.key.first_chunk()?), found))).collect();
-        found.sort_by_key(|(place, _)| *place);
-        for group in found.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some((place, _)) = group.first().copied() else { continue };
-            let members = group.iter().map(|(_, Found { key, text, anchored })| Found {
-                key: key.clone(),
-                text,
-                anchored: *anchored,
-            });
-            let members: Vec<Found<'_>> = members.collect();
-            self.pair_buckets.push(Bucket::of(&members, self.anchored.len()));
-            self.anchored.extend(members.iter().map(|found| found.anchored));
-            if let Some(slot) = self.pair_places.get_mut(place) {
-                *slot = self.pair_buckets.len() as u16;
-            }
-            for member in &members {
-                let kinds = behind(member).map_or(u64::MAX, |byte| 1 << self.kind(byte));
-                if let Some(all) = self.triples.get_mut(place) {
-                    *all |= kinds;
-                }
-            }
-        }
-    }
-
-    fn kind(&self, byte: u8) -> u8 {
-        self.kinds.get(usize::from(byte)).copied().unwrap_or_default()
-    }
-
-    #[inline]
-    fn pair_place(&self, pair: &[u8; 2]) -> usize {
-        let [first, second] = pair.map(|byte| self.kind(byte));
-        usize::from(first) * KINDS + usize::from(second)
-    }
-
     /// The texts that are found by these four bytes.
     #[inline]
     fn of_quad(&self, quad: u32) -> Option<&Bucket> {
@@ -239,24 +198,19 @@ impl Texts {
     /// Calls `found` with the number of each text that occurs in the value surveyed; in a short one, for each time.
     #[inline]
     pub(super) fn find(&self, survey: &mut Survey, mut found: impl FnMut(u32)) {
-        let (Some(quads), Some(triples), Some(kinds)) =
-            (self.quads.first_chunk::<QUAD_WORDS>(), self.triples.first_chunk::<PAIRS>(), self.kinds.first_chunk())
-        else {
-            return;
-        };
-        let Survey { folded, len, found: known } = survey;
-        let value = folded.get(..*len).unwrap_or_default();
+        let Survey { folded, len, found: known, hits: short } = survey;
         known.clear();
         if *len > SHORT_VALUE {
             known.resize(self.count.div_ceil(64), 0);
         }
-        // Kinds of the two bytes before.
-        let mut pair = value.first().map_or(0, |byte| usize::from(self.kind(*byte)));
-        let mut start = 0;
-        while start < *len {
+        let quads = self.quads.first_chunk::<QUAD_WORDS>();
+        if let Some(pairs) = &self.pairs {
+            pairs.find(folded, *len, short);
+        }
+        for (number, start) in (0..*len).step_by(BLOCK).enumerate() {
             let Some(block) = folded.get(start..).and_then(|rest| rest.first_chunk()) else { break };
             let filled = (*len - start).min(BLOCK);
-            let mut hits = quad_hits(quads, block, filled);
+            let mut hits = quads.map_or(0, |quads| quad_hits(quads, block, filled));
             while hits != 0 {
                 let at = start + hits.trailing_zeros() as usize;
                 hits &= hits - 1;
@@ -267,19 +221,19 @@ impl Texts {
                     self.compare(folded, *len, at, bucket, known, &mut found);
                 }
             }
-            let mut hits = pair_hits(triples, kinds, block, filled, &mut pair);
-            while hits != 0 {
-                let at = start + hits.trailing_zeros() as usize;
-                hits &= hits - 1;
-                let Some(pair) = folded.get(at..).and_then(|rest| rest.first_chunk()) else { break };
-                let number = self.pair_places.get(self.pair_place(pair)).copied().unwrap_or_default();
-                let Some(number) = usize::from(number).checked_sub(1) else { continue };
-                let Some(bucket) = self.pair_buckets.get(number) else { continue };
-                if bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 2)) {
-                    self.compare(folded, *len, at, bucket, known, &mut found);
+            if let Some(pairs) = &self.pairs {
+                let mut hits = short.get(number).copied().unwrap_or_default();
+                while hits != 0 {
+                    let at = start + hits.trailing_zeros() as usize;
+                    hits &= hits - 1;
+                    let Some(triple) = folded.get(at..).and_then(|rest| rest.first_chunk()) else { break };
+                    if let Some(bucket) = pairs.of_triple(triple)
+                        && bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 2))
+                    {
+                        self.compare(folded, *len, at, bucket, known, &mut found);
+                    }
                 }
             }
-            start += BLOCK;
         }
     }
 
@@ -348,29 +302,6 @@ fn quad_hits(quads: &[u64; QUAD_WORDS], block: &[u8; BLOCK + 4], filled: usize) 
     hits
 }
 
-/// At which of the first `filled` places of a block some text may have its two bytes. `pair` is the kind of the byte
-/// there, and becomes that of the one behind.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "the compiler sees that the places are within the tables")]
-fn pair_hits(
-    triples: &[u64; PAIRS],
-    kinds: &[u8; 256],
-    block: &[u8; BLOCK + 4],
-    filled: usize,
-    kind: &mut usize,
-) -> u32 {
-    let mut hits = 0;
-    let mut pair = *kind << 6 | usize::from(kinds[usize::from(block[1])]);
-    for byte in block.iter().skip(2).take(filled) {
-        let next = usize::from(kinds[usize::from(*byte)]);
-        hits = hits >> 1 | ((triples[pair % PAIRS] >> (next & 63)) as u32) << 31;
-        pair = (pair << 6 | next) % PAIRS;
-    }
-    *kind = pair >> 6;
-    // The last one is at the upper end.
-    hits.checked_shr((BLOCK - filled) as u32).unwrap_or_default()
-}
-
 #[inline]
 const fn quad_hash(window: u32) -> u32 {
     window.wrapping_mul(SPREAD) >> (32 - QUAD_BITS)
@@ -388,7 +319,10 @@ mod tests {
     #[test]
     fn finds_what_is_there() {
         let texts: [&[u8]; 8] = [b"ab", b"abc", b"select", b"union", b"\0a", b"elec", b"..", b"lection"];
-        let all = Texts::new(&texts, |byte| f64::from(byte) / 256.0);
+        let commonness = |byte| f64::from(byte) / 256.0;
+        let made = texts.map(|text| Text::new(text, commonness));
+        let numbered: Vec<(u32, &Text)> = (0_u32..).zip(&made).collect();
+        let all = Texts::new(&numbered, texts.len(), commonness);
         let values: [&[u8]; 9] =
             [b"", b"a", b"ab", b"xabx", b"xxabc", b"a selection", b"a", b"\0a..", b"unio unionunion"];
         for value in values {

@@ -1,5 +1,5 @@
-//! The first look at a value with AVX2, 32 bytes at a time. [`super::survey`] says what it is about, holds the twin
-//! without it that must find the same, and decides which of the two runs.
+//! Looking at values with AVX2, 32 bytes at a time: the first look, which [`super::survey`] is about, and the search for
+//! short texts, which [`super::pairs`] is about. These hold what must find the same without it, and decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes
 //! none of table look-ups. On 24 November 2026, AMD EPYC, instructions a byte of plain text of 2 MB: 1.1 instead of 8 for folding and signature.
@@ -12,6 +12,7 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
+use super::pairs::Sieve;
 use super::survey::BLOCK;
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
 
@@ -81,6 +82,44 @@ fn survey_avx2(folded: &mut [u8], len: usize) -> Signature {
         }
     }
     signature
+}
+
+/// Notes at which places of a folded value some bucket of the sieve lets three bytes pass: a word for each block.
+pub(super) fn sift(sieve: &Sieve, folded: &[u8], hits: &mut [u32]) {
+    debug_assert!(is_there());
+    // SAFETY: whoever calls this has asked `is_there`; what the function reads and writes is bounded by slices.
+    unsafe { sift_avx2(sieve, folded, hits) }
+}
+
+#[target_feature(enable = "avx2")]
+fn sift_avx2(sieve: &Sieve, folded: &[u8], hits: &mut [u32]) {
+    let nibble = _mm256_set1_epi8(0x0f);
+    let tables = |[first, second, third]: &[[u8; 16]; 3]| [twice(first), twice(second), twice(third)];
+    let [low, other_low] = &sieve.low;
+    let [high, other_high] = &sieve.high;
+    let halves = [(tables(low), tables(high)), (tables(other_low), tables(other_high))];
+    for (start, hits) in (0..).step_by(BLOCK).zip(hits) {
+        let Some([first, second, third]) = folded
+            .get(start..)
+            .and_then(|rest| Some([rest.first_chunk()?, rest.get(1..)?.first_chunk()?, rest.get(2..)?.first_chunk()?]))
+        else {
+            break;
+        };
+        let bytes = [first, second, third].map(|bytes| {
+            let bytes = load(bytes);
+            (_mm256_and_si256(bytes, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble))
+        });
+        let mut passing = _mm256_setzero_si256();
+        for (lows, highs) in &halves {
+            let mut all = _mm256_set1_epi8(-1);
+            for ((low_row, high_row), (low, high)) in lows.iter().zip(highs).zip(&bytes) {
+                let rows = _mm256_and_si256(_mm256_shuffle_epi8(*low_row, *low), _mm256_shuffle_epi8(*high_row, *high));
+                all = _mm256_and_si256(all, rows);
+            }
+            passing = _mm256_or_si256(passing, all);
+        }
+        *hits = !_mm256_movemask_epi8(_mm256_cmpeq_epi8(passing, _mm256_setzero_si256())) as u32;
+    }
 }
 
 /// From a bit for each high nibble by low nibble to a bit for each byte.

@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
 use crate::waf::plan::Plan;
-use crate::waf::prefilter::{ClassId, Classes, Memory, Prefilter, is_set};
+use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId, is_set};
 use crate::waf::signature::Signature;
 
 use super::visits::Visits;
@@ -77,7 +77,7 @@ pub(super) struct Known {
     /// Of short passing values, by their bytes.
     passing_texts: NameIndex,
     /// Of long values that the transaction has.
-    places: HashMap<(Buffer, Span), ValueId, BuildHasherDefault<SpanHasher>>,
+    places: HashMap<(Buffer, Span, ScopeId), ValueId, BuildHasherDefault<SpanHasher>>,
     /// The transaction that they are of.
     serial: u64,
 }
@@ -99,6 +99,8 @@ struct Store {
 struct Info {
     class: ClassId,
     place: Place,
+    /// What it was looked through for.
+    scope: ScopeId,
     /// Its row of `steps`.
     row: u32,
     /// Where its row of `learned` begins.
@@ -159,9 +161,9 @@ impl Store {
         }
     }
 
-    fn push(&mut self, class: ClassId, place: Place, hash: u32) -> u32 {
+    fn push(&mut self, class: ClassId, place: Place, scope: ScopeId, hash: u32) -> u32 {
         let id = self.infos.len() as u32;
-        self.infos.push(Info { class, place, row: NONE, learned: NONE, hash, visit: 0, next: NONE });
+        self.infos.push(Info { class, place, scope, row: NONE, learned: NONE, hash, visit: 0, next: NONE });
         id
     }
 
@@ -210,7 +212,7 @@ impl Known {
             }
         } else if !self.places.is_empty() {
             // Only the arena stays what it is from one phase to the next.
-            self.places.retain(|(buffer, _), _| *buffer == Buffer::Arena);
+            self.places.retain(|(buffer, ..), _| *buffer == Buffer::Arena);
         }
     }
 
@@ -258,35 +260,62 @@ impl Known {
         if id & PASSING == 0 { (&mut self.kept, id as usize) } else { (&mut self.passing, (id & !PASSING) as usize) }
     }
 
-    /// The number of a value that the transaction has.
+    /// The number of a value that the transaction has. `scope` is what it can be asked about.
     pub(super) fn given(
         &mut self,
         filter: &Prefilter,
         memory: &mut Memory,
         bytes: Bytes,
         value: &[u8],
+        scope: ScopeId,
     ) -> Result<ValueId, Full> {
         if value.len() <= WAF_KEPT_VALUE_BYTES {
             return self.short(filter, memory, value);
         }
-        if let Some(id) = self.places.get(&(bytes.buffer, bytes.span)) {
+        if let Some(id) = self.places.get(&(bytes.buffer, bytes.span, scope)) {
             return Ok(*id);
         }
         if self.passing.infos.len() >= WAF_PHASE_VALUES {
             return Err(Full);
         }
-        let class = filter.ask(memory, &mut self.classes, value);
-        let id = self.passing.push(class, Place::Given(bytes), 0) | PASSING;
-        self.places.insert((bytes.buffer, bytes.span), id);
+        let class = filter.ask(memory, &mut self.classes, value, scope);
+        let id = self.passing.push(class, Place::Given(bytes), scope, 0) | PASSING;
+        self.places.insert((bytes.buffer, bytes.span, scope), id);
         Ok(id)
     }
 
-    /// The number of a value that a transformation made.
-    pub(super) fn made(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+    /// The number of a value that a transformation made. `scope` is what it can be asked about.
+    pub(super) fn made(
+        &mut self,
+        filter: &Prefilter,
+        memory: &mut Memory,
+        value: &[u8],
+        scope: ScopeId,
+    ) -> Result<ValueId, Full> {
         if value.len() <= WAF_KEPT_VALUE_BYTES {
             return self.short(filter, memory, value);
         }
-        self.pass(filter, memory, value)
+        let place = self.hold(value)?;
+        let class = filter.ask(memory, &mut self.classes, value, scope);
+        Ok(self.passing.push(class, place, scope, 0) | PASSING)
+    }
+
+    /// The number of a value that is another one but for the case of letters, which makes its signature this one.
+    pub(super) fn made_in_case(
+        &mut self,
+        filter: &Prefilter,
+        memory: &mut Memory,
+        value: &[u8],
+        other: ValueId,
+        signature: Signature,
+    ) -> Result<ValueId, Full> {
+        if value.len() <= WAF_KEPT_VALUE_BYTES {
+            return self.short(filter, memory, value);
+        }
+        let place = self.hold(value)?;
+        let (class, scope) = (self.class(other), self.scope(other));
+        let class = filter.in_other_case(&mut self.classes, class, signature);
+        Ok(self.passing.push(class, place, scope, 0) | PASSING)
     }
 
     /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before.
@@ -310,9 +339,11 @@ impl Known {
         if let Some(number) = self.passing_texts.find(hash, is_it) {
             return Ok(number | PASSING);
         }
-        let id = self.pass(filter, memory, value)?;
-        self.passing_texts.insert(hash, id & !PASSING);
-        Ok(id)
+        let place = self.hold(value)?;
+        let class = filter.ask(memory, &mut self.classes, value, ALL);
+        let number = self.passing.push(class, place, ALL, 0);
+        self.passing_texts.insert(hash, number);
+        Ok(number | PASSING)
     }
 
     /// What was asked for behind the value that was found last; [`NONE`] if nothing was.
@@ -331,16 +362,15 @@ impl Known {
         is_it.then(|| self.previous = id).map(|()| id)
     }
 
-    /// Adds a value for the duration of the transaction.
-    fn pass(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+    /// Makes room for a value for the duration of the transaction.
+    fn hold(&mut self, value: &[u8]) -> Result<Place, Full> {
         let store = &mut self.passing;
         if store.infos.len() >= WAF_PHASE_VALUES || store.bytes.len() + value.len() > WAF_PHASE_BYTES {
             return Err(Full);
         }
         let span = Span { start: store.bytes.len() as u32, len: value.len() as u32 };
         store.bytes.extend_from_slice(value);
-        let class = filter.ask(memory, &mut self.classes, value);
-        Ok(store.push(class, Place::Own(span), 0) | PASSING)
+        Ok(Place::Own(span))
     }
 
     /// Finds a value among the kept ones, or adds it; nothing when there is no room.
@@ -362,8 +392,8 @@ impl Known {
                 }
                 let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
                 bytes.extend_from_slice(value);
-                let class = filter.ask(memory, &mut self.classes, value);
-                let id = self.kept.push(class, Place::Own(span), hash);
+                let class = filter.ask(memory, &mut self.classes, value, ALL);
+                let id = self.kept.push(class, Place::Own(span), ALL, hash);
                 self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
                 *slot = id as u16 + 1;
                 self.added += 1;
@@ -392,6 +422,13 @@ impl Known {
     pub(super) fn class(&self, id: ValueId) -> ClassId {
         let (store, index) = self.store(id);
         store.infos.get(index).map_or(ClassId::MAX, |info| info.class)
+    }
+
+    /// What a value can be asked about.
+    #[inline]
+    pub(super) fn scope(&self, id: ValueId) -> ScopeId {
+        let (store, index) = self.store(id);
+        store.infos.get(index).map_or(ALL, |info| info.scope)
     }
 
     /// How many bytes a value has.

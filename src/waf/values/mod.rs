@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use super::collection::{Buffer, Bytes, Collector, Span, Value, Wanted, is_excluded};
 use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PartId, PrivateChain, SourceId};
-use super::prefilter::{Memory, Prefilter, is_set};
-use super::program::{OperatorId, Program, RuleIndex};
+use super::prefilter::{ALL, Memory, Prefilter, is_set, set};
+use super::program::{OperatorId, Program};
 use super::scratch::RegexCaches;
 use super::signature::Signature;
 use super::transaction::Transaction;
@@ -20,8 +20,8 @@ use super::transformation::{Transformation, Trigger};
 
 pub(crate) use known::{Full, ValueId};
 use known::{Known, Place};
-use visits::Suspects;
 pub(crate) use visits::Suspicion;
+use visits::{Suspects, in_other_case};
 
 /// Prefilters whose values are kept: two of each of four programs.
 const PREFILTERS: usize = 8;
@@ -102,8 +102,8 @@ fn excludes(
     text: &[u8],
     caches: &mut RegexCaches,
 ) -> bool {
-    let targets = part.exclusions.iter().filter_map(|number| program.targets.get(*number as usize));
-    targets.into_iter().any(|target| {
+    let mut targets = part.exclusions.iter().filter_map(|number| program.targets.get(*number as usize));
+    targets.any(|target| {
         let wanted = Wanted::of(&target.selector, &[]);
         is_excluded(program, transaction, target, wanted, value, text, caches)
     })
@@ -212,11 +212,6 @@ impl PhaseValues {
                 }
             }
         }
-        let mut add = |rule: RuleIndex| {
-            if let Some(word) = candidates.get_mut((rule / 64) as usize) {
-                *word |= 1 << (rule % 64);
-            }
-        };
         for count in layout.counts(block) {
             let source = if transaction.has(count.needs, self.header_names) {
                 self.source(program, transaction, caches, count.source)
@@ -224,12 +219,12 @@ impl PhaseValues {
                 Source::default()
             };
             if source.is_full || count.holds(source.last - source.first) {
-                add(count.rule);
+                set(candidates, count.rule);
             }
         }
         for doubt in layout.doubts(block) {
             if self.is_in_doubt(program, transaction, caches, doubt) {
-                add(doubt.rule);
+                set(candidates, doubt.rule);
             }
         }
     }
@@ -360,6 +355,7 @@ impl PhaseValues {
 
     fn add_source(&mut self, program: &Program, transaction: &Transaction, id: SourceId, values: &[Value]) -> Source {
         let filter = self.prefilter(program);
+        let scope = program.plan.scopes(self.phase).of_source(id);
         let first = self.members.len() as u32;
         let mut source = Source { stamp: self.stamp, first, last: first, is_full: false };
         let Self { known, current, memory, members, text, recent, .. } = self;
@@ -373,11 +369,13 @@ impl PhaseValues {
                     continue;
                 }
                 let bytes = transaction.bytes(program, text, value.bytes);
-                let Ok(id) = known.given(filter, memory, value.bytes, bytes) else {
+                let Ok(id) = known.given(filter, memory, value.bytes, bytes, scope) else {
                     source.is_full = true;
                     break;
                 };
-                if let Some(slot) = slot.filter(|_| value.bytes.buffer == Buffer::Arena) {
+                // Other sources may ask for more.
+                let is_for_all = known.scope(id) == ALL;
+                if let Some(slot) = slot.filter(|_| is_for_all && value.bytes.buffer == Buffer::Arena) {
                     *slot = (value.bytes, id);
                 }
                 members.push(Member { value: *value, id });
@@ -492,9 +490,9 @@ impl PhaseValues {
         transformation: Transformation,
         id: ValueId,
     ) -> Result<ValueId, Full> {
-        if let Trigger::Bytes(trigger) = transformation.trigger()
-            && (trigger | transformation.case_trigger()) & self.known().signature(id) == 0
-        {
+        let signature = self.known().signature(id);
+        let is_left_alone = matches!(transformation.trigger(), Trigger::Bytes(trigger) if trigger & signature == 0);
+        if is_left_alone && transformation.case_trigger() & signature == 0 {
             return Ok(id);
         }
         let place = program.plan.place(transformation);
@@ -505,9 +503,14 @@ impl PhaseValues {
         let is_changed =
             transformation.apply(self.bytes(program, transaction, id), &mut output, &program.settings.transformations);
         let filter = self.prefilter(program);
+        let scopes = program.plan.scopes(self.phase);
         let Self { known, current, memory, .. } = self;
         let result = match known.get_mut(*current) {
-            Some(known) if is_changed => known.made(filter, memory, &output),
+            Some(known) if is_changed && is_left_alone => {
+                let signature = in_other_case(signature, transformation);
+                known.made_in_case(filter, memory, &output, id, signature)
+            }
+            Some(known) if is_changed => known.made(filter, memory, &output, scopes.made(known.scope(id), place)),
             _ => Ok(id),
         };
         if let Ok(result) = result {

@@ -14,7 +14,7 @@ use super::{Member, PhaseValues, Program, Transaction};
 use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
 use crate::waf::names::NameIndex;
 use crate::waf::plan::{Check, Group, Layout};
-use crate::waf::prefilter::{ClassId, Classes};
+use crate::waf::prefilter::{ClassId, Classes, set};
 use crate::waf::program::RuleIndex;
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
 use crate::waf::transformation::{Transformation, Trigger};
@@ -222,14 +222,8 @@ fn shortest(program: &Program, layout: &Layout, task: Task) -> usize {
     }
 }
 
-fn set_bit(words: &mut [u64], bit: RuleIndex) {
-    if let Some(word) = words.get_mut((bit / 64) as usize) {
-        *word |= 1 << (bit % 64);
-    }
-}
-
 /// The signature of what only changes the case of letters.
-fn in_other_case(signature: Signature, transformation: Transformation) -> Signature {
+pub(super) fn in_other_case(signature: Signature, transformation: Transformation) -> Signature {
     let gone = transformation.case_trigger();
     signature & !gone | if gone == CAPITALS { SMALL } else { CAPITALS }
 }
@@ -415,7 +409,7 @@ impl PhaseValues {
                 for check in checks.iter().filter_map(|number| layout.check(*number)) {
                     layout.each_candidate(check, known.open(id), |rule| {
                         *is_loud = true;
-                        set_bit(candidates, rule);
+                        set(candidates, rule);
                         suspects.add(*stamp, rule, *visited);
                     });
                 }
@@ -423,7 +417,7 @@ impl PhaseValues {
                 *is_loud = true;
                 for rule in known.visits.rules.get(rules.0 as usize..rules.1 as usize).unwrap_or_default() {
                     if !is_added {
-                        set_bit(candidates, *rule);
+                        set(candidates, *rule);
                     }
                     suspects.add(*stamp, *rule, *visited);
                 }
