@@ -42,6 +42,23 @@ fn keep_alive_and_pipelining_keep_the_order() {
 }
 
 #[test]
+fn a_connection_that_waits_keeps_no_older_configuration() {
+    let server = echo();
+    let gate = gate(&[server.address], |_| {});
+    let (mut used, _unused) = (gate.connect(), gate.connect());
+    used.write(GET);
+    assert!(used.response().starts_with("HTTP/1.1 200"));
+    let old = gate.reload();
+    let deadline = Instant::now() + lab::PATIENCE;
+    while old.strong_count() > 0 {
+        assert!(Instant::now() < deadline, "somebody has it still");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    used.write(GET);
+    assert!(used.response().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn what_a_backend_is_told() {
     let server = echo();
     let gate = gate(&[server.address], |_| {});

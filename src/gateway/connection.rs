@@ -150,7 +150,9 @@ async fn read_head(exchange: &mut Exchange, client: &mut Http1Client, drain: &Dr
     let mut is_begun = false;
     client.body_bytes = 0;
     client.decoder = BodyDecoder::default();
-    exchange.timer.arm_from(exchange.now, if exchange.earlier == 0 { timeouts.head } else { timeouts.idle });
+    let mut patience = if exchange.earlier == 0 { timeouts.head } else { timeouts.idle };
+    let mut pause = patience.min(REST);
+    exchange.timer.arm_from(exchange.now, pause);
     poll_fn(|cx| {
         loop {
             if !client.read.is_empty() {
@@ -182,7 +184,13 @@ async fn read_head(exchange: &mut Exchange, client: &mut Http1Client, drain: &Dr
                 }
                 Poll::Pending => {
                     ready!(exchange.timer.poll(cx));
-                    return Poll::Ready(if is_begun { Head::Late } else { Head::Gone });
+                    patience = patience.saturating_sub(pause);
+                    if is_begun || patience.is_zero() {
+                        return Poll::Ready(if is_begun { Head::Late } else { Head::Gone });
+                    }
+                    exchange.take_snapshot();
+                    pause = patience.min(LONG_REST);
+                    exchange.timer.arm(pause);
                 }
             }
         }
@@ -315,6 +323,9 @@ async fn close(exchange: &mut Exchange, client: &mut Http1Client) {
     .await;
 }
 
+/// After this long without a request a connection takes the configuration in force, and again after each longer pause.
+const REST: std::time::Duration = std::time::Duration::from_secs(2);
+const LONG_REST: std::time::Duration = std::time::Duration::from_secs(15);
 /// How long a closed connection is listened to.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 /// How much of it is read meanwhile.

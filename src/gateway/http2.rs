@@ -7,7 +7,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -36,8 +36,11 @@ pub(super) async fn serve_http2(
     let timeouts = listener.timeouts;
     let stream = Gathered::new(stream);
     timer.arm(timeouts.head);
+    let builder = builder(listener);
+    // Streams take the one in force; the connection shall not keep an older one, with its rules, alive.
+    drop(snapshot);
     let connection = {
-        let mut handshake = pin!(builder(listener).handshake(stream.clone()));
+        let mut handshake = pin!(builder.handshake(stream.clone()));
         poll_fn(|cx| {
             let polled = handshake.as_mut().poll(cx);
             if let Poll::Ready(Err(_)) = stream.poll_send(cx) {
@@ -64,7 +67,7 @@ pub(super) async fn serve_http2(
         batch: Vec::new(),
         client,
         worker,
-        snapshot,
+        snapshot: Weak::new(),
         timer,
         timeouts,
         end: End::Open,
@@ -112,7 +115,8 @@ struct Session {
     pings: Option<Pings>,
     client: Arc<ClientFacts>,
     worker: Arc<Worker>,
-    snapshot: Arc<Snapshot>,
+    /// The one that the last stream began with.
+    snapshot: Weak<Snapshot>,
     timer: Timer,
     timeouts: ClientTimeouts,
     end: End,
@@ -171,9 +175,15 @@ impl Session {
         loop {
             match ready!(self.connection.poll_accept(&mut cx)) {
                 Some(Ok((request, respond))) => {
-                    let (worker, client, snapshot) = (&self.worker, &self.client, &self.snapshot);
+                    let snapshot = self.worker.shared.snapshot.load();
+                    if self.snapshot.as_ptr() != Arc::as_ptr(&snapshot) {
+                        // Lanes without a stream have one that was in force before.
+                        self.lanes.shrink();
+                        self.snapshot = Arc::downgrade(&snapshot);
+                    }
+                    let (worker, client) = (&self.worker, &self.client);
                     self.lanes.start(request, respond, |seat| {
-                        serve_streams(seat, Arc::clone(worker), Arc::clone(client), Arc::clone(snapshot))
+                        serve_streams(seat, Arc::clone(worker), Arc::clone(client), Arc::clone(&snapshot))
                     });
                     self.end = if self.end == End::Resting { End::Open } else { self.end };
                 }

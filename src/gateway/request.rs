@@ -162,11 +162,7 @@ impl Exchange {
 
     /// A request's first byte has arrived: takes the configuration in force, an id, and the time.
     pub(super) fn begin(&mut self, now: Instant) {
-        let current = self.worker.shared.snapshot.load();
-        if !Arc::ptr_eq(&current, &self.snapshot) {
-            self.snapshot = Arc::clone(&current);
-        }
-        drop(current);
+        self.take_snapshot();
         (self.started, self.now) = (now, now);
         self.started_unix = clock::unix_now();
         self.id = RequestId::new(&self.worker, self.started_unix);
@@ -174,6 +170,15 @@ impl Exchange {
         self.inspection = None;
         self.outcome = Outcome::default();
         self.is_open = true;
+    }
+
+    /// Takes the configuration in force. Whoever waits long for a request does so now and then: an older one, with its
+    /// rules, lives as long as somebody has it.
+    pub(super) fn take_snapshot(&mut self) {
+        let current = self.worker.shared.snapshot.load();
+        if !Arc::ptr_eq(&current, &self.snapshot) {
+            self.snapshot = Arc::clone(&current);
+        }
     }
 
     /// Between two requests: lets go of what belongs to the last one, above all of the bytes that were read for it,

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use portcullis::config::model::*;
@@ -278,6 +278,21 @@ impl Gate {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client { stream, buffer: Vec::new() }
+    }
+
+    /// Puts an equal configuration in force; the one before, to see whether somebody has it still.
+    pub(crate) fn reload(&self) -> Weak<Snapshot> {
+        let old = self.shared.snapshot.load_full();
+        let configuration = old.configuration.clone();
+        let new = Snapshot {
+            router: Router::new(&configuration),
+            upstreams: Arc::clone(&old.upstreams),
+            listeners: old.listeners.clone(),
+            handles: self.shared.recorder.metrics().request_handles(&configuration),
+            configuration,
+        };
+        self.shared.snapshot.store(Arc::new(new));
+        Arc::downgrade(&old)
     }
 
     /// Sends bytes, reads to the end.
