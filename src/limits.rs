@@ -86,7 +86,7 @@ pub const REGEX_CACHE_SLOTS: usize = 4096;
 pub const REGEX_BACKTRACK_STEPS: u64 = 500_000;
 
 /// Steps in which the backtracker shall find the groups of a match that an automaton found, before automata do that too.
-pub const REGEX_TRACE_STEPS: u64 = 20_000;
+pub const REGEX_TRACE_STEPS: u64 = 100_000;
 
 /// Match limit that ModSecurity 2 gives PCRE unless SecPcreMatchLimit says otherwise; only for comparisons with it.
 pub const MODSECURITY_2_MATCH_LIMIT: u64 = 1_500;

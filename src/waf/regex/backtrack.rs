@@ -26,6 +26,13 @@ pub(super) enum Instruction {
         first: usize,
         second: usize,
     },
+    /// The same where the next byte is one of those that each can begin with; nothing, they may consume nothing. Only of a
+    /// pattern compiled by [`Backtracker::compile_tracer`].
+    SplitOn {
+        first: usize,
+        second: usize,
+        begins: Box<[Option<ByteSet>; 2]>,
+    },
     Jump(usize),
     /// A set repeated, the common loop, without a frame per round.
     SetLoop {
@@ -47,6 +54,8 @@ pub(super) enum Instruction {
         max: u32,
         is_lazy: bool,
         exit: usize,
+        /// What a round begins with, where that is known and looked at first.
+        begins: Option<Box<ByteSet>>,
     },
     /// Runs up to the matching `Match`, then goes on at `next`.
     Atomic {
@@ -171,6 +180,11 @@ impl Backtracker {
         Self::build(node, groups, Compiler { is_counting: false, ..Compiler::default() })
     }
 
+    /// With a look at the next byte before each way is gone, which takes fewer steps, so budgets mean something else.
+    pub(super) fn compile_tracer(node: &Node, groups: usize) -> Self {
+        Self::build(node, groups, Compiler { looks_ahead: true, ..Compiler::default() })
+    }
+
     pub(super) fn build(node: &Node, groups: usize, mut compiler: Compiler) -> Self {
         compiler.code.push(Instruction::Save(0));
         compiler.node(node);
@@ -262,6 +276,8 @@ pub(super) struct Compiler {
     pub(super) early: Early,
     /// For [`super::match_limit`].
     pub(super) is_counting: bool,
+    /// For [`Backtracker::compile_tracer`].
+    pub(super) looks_ahead: bool,
 }
 
 impl Compiler {
@@ -308,6 +324,17 @@ impl Compiler {
     }
 
     fn alternate(&mut self, nodes: &[Node]) {
+        // Of each branch, and of all behind it.
+        let mut begins: Vec<[Option<ByteSet>; 2]> = Vec::new();
+        if self.looks_ahead {
+            let mut behind = Some(ByteSet::EMPTY);
+            for node in nodes.iter().rev() {
+                let own = begins_with(node);
+                begins.push([own, behind]);
+                behind = behind.zip(own).map(|(behind, own)| behind.union(own));
+            }
+            begins.reverse();
+        }
         let mut ends = Vec::with_capacity(nodes.len());
         let mut group = self.early.group();
         for (position, node) in nodes.iter().enumerate() {
@@ -320,7 +347,11 @@ impl Compiler {
             self.node(node);
             ends.push(self.reserve());
             let second = self.code.len();
-            self.set(split, Instruction::Split { first: split + 1, second });
+            let instruction = match begins.get(position) {
+                Some(begins) => Instruction::SplitOn { first: split + 1, second, begins: Box::new(*begins) },
+                None => Instruction::Split { first: split + 1, second },
+            };
+            self.set(split, instruction);
         }
         group.end(&mut self.early);
         let end = self.code.len();
@@ -333,6 +364,12 @@ impl Compiler {
         let max = max.unwrap_or(u32::MAX);
         if let Node::Set(set) = node {
             self.code.push(Instruction::SetLoop { set: Box::new(*set), min, max, greed, until: None, early: None });
+        } else if self.looks_ahead && (min, max) == (0, 1) && greed == Greed::Greedy {
+            let split = self.reserve();
+            self.node(node);
+            let second = self.code.len();
+            let begins = Box::new([begins_with(node), None]);
+            self.set(split, Instruction::SplitOn { first: split + 1, second, begins });
         } else if greed == Greed::Possessive {
             self.atomic(|compiler| compiler.counted(node, min, max, false));
         } else {
@@ -341,7 +378,13 @@ impl Compiler {
     }
 
     fn counted(&mut self, node: &Node, min: u32, max: u32, is_lazy: bool) {
+        let head = self.code.len() + 1;
         self.rounds(min, max, is_lazy, |compiler| compiler.node(node));
+        if self.looks_ahead
+            && let Some(Instruction::Loop { begins, .. }) = self.code.get_mut(head)
+        {
+            *begins = begins_with(node).map(Box::new);
+        }
     }
 
     pub(super) fn rounds(&mut self, min: u32, max: u32, is_lazy: bool, inside: impl FnOnce(&mut Self)) {
@@ -352,7 +395,7 @@ impl Compiler {
         inside(self);
         self.code.push(Instruction::Jump(head));
         let exit = self.code.len();
-        self.set(head, Instruction::Loop { counter, min, max, is_lazy, exit });
+        self.set(head, Instruction::Loop { counter, min, max, is_lazy, exit, begins: None });
     }
 
     pub(super) fn atomic(&mut self, inside: impl FnOnce(&mut Self)) {
@@ -453,6 +496,17 @@ impl Machine<'_> {
             Instruction::Split { first, second } => {
                 self.push(Frame::Retry { at: *second, position })?;
                 Step::Go(*first, position)
+            }
+            Instruction::SplitOn { first, second, begins } => {
+                match begins.each_ref().map(|set| may_begin(set.as_ref(), byte)) {
+                    [true, true] => {
+                        self.push(Frame::Retry { at: *second, position })?;
+                        Step::Go(*first, position)
+                    }
+                    [true, false] => Step::Go(*first, position),
+                    [false, true] => Step::Go(*second, position),
+                    [false, false] => Step::Fail,
+                }
             }
             Instruction::Jump(to) => Step::Go(*to, position),
             Instruction::Count => {
@@ -571,13 +625,18 @@ impl Machine<'_> {
     }
 
     fn loop_head(&mut self, at: usize, position: usize) -> Result<Step, LimitExceeded> {
-        let Some(&Instruction::Loop { counter, min, max, is_lazy, exit }) = self.code.get(at) else {
+        let code = self.code;
+        let Some(Instruction::Loop { counter, min, max, is_lazy, exit, begins }) = code.get(at) else {
             return Ok(Step::Fail);
         };
+        let (counter, min, max, is_lazy, exit) = (*counter, *min, *max, *is_lazy, *exit);
         let state = self.memory.counters.get(counter).copied().unwrap_or_default();
         if state.rounds >= min && state.position == Some(position) {
             // The last round consumed nothing: more of them would not either.
             return Ok(Step::Go(exit, position));
+        }
+        if !may_begin(begins.as_deref(), self.haystack.get(position).copied()) {
+            return Ok(if state.rounds < min { Step::Fail } else { Step::Go(exit, position) });
         }
         if state.rounds < min {
             return self.round(at, counter, position);
@@ -716,6 +775,18 @@ impl Machine<'_> {
             *place = value;
         }
     }
+}
+
+/// What every text that the node matches begins with; nothing when it may consume nothing.
+fn begins_with(node: &Node) -> Option<ByteSet> {
+    let (first, is_nullable) = node.first();
+    (!is_nullable).then_some(first)
+}
+
+/// Can something begin here that begins with one of these?
+#[inline]
+fn may_begin(set: Option<&ByteSet>, byte: Option<u8>) -> bool {
+    set.is_none_or(|set| byte.is_some_and(|byte| set.contains(byte)))
 }
 
 enum Step {

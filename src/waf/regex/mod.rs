@@ -223,10 +223,10 @@ impl Inner {
 }
 
 /// Making the automata of a pattern takes as long as this and [`TRACE_STEPS_PER_BYTE`] steps of the backtracker.
-const TRACE_STEPS: u64 = 20_000;
+const TRACE_STEPS: u64 = 100_000;
 
 /// For each byte of the pattern.
-const TRACE_STEPS_PER_BYTE: u64 = 60;
+const TRACE_STEPS_PER_BYTE: u64 = 200;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -297,7 +297,7 @@ impl Regex {
         inner.tracer.get_or_init(|| {
             // It was parsed before: keeping the trees of all patterns for the few that ever match would be dearer.
             let node = parser::parse(&inner.pattern, &inner.options).map_or(ast::Node::Empty, |parsed| parsed.node);
-            Backtracker::compile(&node, inner.group_names.len())
+            Backtracker::compile_tracer(&node, inner.group_names.len())
         })
     }
 
