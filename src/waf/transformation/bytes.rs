@@ -83,6 +83,23 @@ pub(super) fn find(input: &[u8], matters: impl Fn(u8) -> bool + Copy) -> Option<
     None
 }
 
+/// Adds what `step` makes of each byte, if it says that it stays. Nothing depends on whether the processor guesses well
+/// which bytes these are, as nobody can in ordinary text.
+#[inline]
+pub(super) fn extend_steps(out: &mut Vec<u8>, input: &[u8], mut step: impl FnMut(u8) -> (u8, bool)) {
+    let start = out.len();
+    out.resize(start + input.len(), 0);
+    let mut end = start;
+    for &byte in input {
+        let (byte, stays) = step(byte);
+        if let Some(slot) = out.get_mut(end) {
+            *slot = byte;
+        }
+        end += usize::from(stays);
+    }
+    out.truncate(end);
+}
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Two lower-case hexadecimal digits.

@@ -50,6 +50,14 @@ fn rewrite(input: &[u8], out: &mut Vec<u8>, windows: bool) -> bool {
     let mut target = 0_usize;
 
     while !done && source <= last {
+        if !windows && at(buffer, source) != b'/' {
+            // Up to the byte before the next slash, and never the last one, nothing is to be done.
+            let rest = buffer.get(source + 1..last).unwrap_or_default();
+            let run = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+            buffer.copy_within(source..source + run, target);
+            source += run;
+            target += run;
+        }
         if windows {
             for index in [source, source + 1] {
                 if let Some(byte) = buffer.get_mut(index).filter(|byte| **byte == b'\\') {

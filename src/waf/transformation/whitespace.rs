@@ -4,7 +4,7 @@
 //! **Example.** `a \t b` becomes `a b` or `ab`.
 //! *Difference from libmodsecurity 3:* it does not count 0xA0 when compressing.
 
-use super::bytes::{NBSP, find, head, is_space, tail};
+use super::bytes::{NBSP, extend_steps, find, head, is_space, tail};
 
 const fn is_white(byte: u8) -> bool {
     is_space(byte) || byte == NBSP
@@ -23,14 +23,12 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = first.map(|index| white + index) else { return false };
     out.extend_from_slice(head(input, first));
     let mut before = out.last() == Some(&b' ');
-    for &byte in tail(input, first) {
-        if !is_white(byte) {
-            out.push(byte);
-        } else if !before {
-            out.push(b' ');
-        }
-        before = is_white(byte);
-    }
+    extend_steps(out, tail(input, first), |byte| {
+        let white = is_white(byte);
+        let stays = !(white & before);
+        before = white;
+        (if white { b' ' } else { byte }, stays)
+    });
     true
 }
 
@@ -38,6 +36,6 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = find(input, is_white) else { return false };
     out.extend_from_slice(head(input, first));
-    out.extend(tail(input, first).iter().filter(|&&byte| !is_white(byte)));
+    extend_steps(out, tail(input, first), |byte| (byte, !is_white(byte)));
     true
 }
