@@ -5,7 +5,7 @@
 //! inside [`measured`], and callgrind writes one profile whenever that returns: one for each scenario, in order.
 //!
 //! Nothing that is counted depends on a seed or a clock: ids and times of the transactions are fixed, the rule engine
-//! uses no random hashes while it evaluates, and each scenario has run before it is counted.
+//! uses no random hashes while it evaluates, and each scenario has run several times before it is counted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ const TOLERANCE_PERCENT: f64 = 5.0;
 
 /// Transactions that are counted of one scenario.
 const RUNS: usize = 4;
+
+/// Transactions before: as often as it takes until all that is made at need is there.
+const WARM_UPS: usize = 12;
 
 /// Where the counts are kept, next to this file.
 const FIGURES: &str = "benches/instructions.csv";
@@ -82,6 +85,9 @@ fn measure(name: &str) -> ExitCode {
         let found = subject.run(&program, &mut scratch);
         let expected = scenario.expected.of(&setup).unwrap_or(found.decision);
         assert_eq!(found.decision, expected, "{} with {}", scenario.name, setup.describe());
+        for _ in 1..WARM_UPS {
+            drop(std::hint::black_box(subject.run(&program, &mut scratch)));
+        }
         measured(&subject, &program, &mut scratch);
         println!("{}", scenario.name);
     }

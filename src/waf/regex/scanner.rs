@@ -45,17 +45,24 @@ enum Side {
     Other,
 }
 
+// A state is the place of its row in the table. What may stand there instead of one is beyond every table, so that
+// looking a byte up there finds nothing.
+
 /// Not made yet.
-const UNKNOWN: u32 = 0;
+const UNKNOWN: u32 = u32::MAX;
 
-/// In the place of a state: there is a match.
-const MATCH: u32 = 1;
+/// There is a match.
+const MATCH: u32 = u32::MAX - 1;
 
-/// In the place of a state: there is none, and the value is over.
-const OVER: u32 = 2;
+/// There is none, and the value is over.
+const OVER: u32 = u32::MAX - 2;
 
-/// The first state has this number; the places of others in the table are counted from it.
-const FIRST: u32 = 3;
+/// The first state.
+const FIRST: u32 = 0;
+
+const fn is_state(state: u32) -> bool {
+    state < OVER
+}
 
 /// More edges than this are sorted by class.
 const FEW_EDGES: usize = 8;
@@ -243,39 +250,30 @@ impl States {
         let table = self.table.as_slice();
         let step = |state: u32, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
-            table.get((state - FIRST) as usize + usize::from(class)).copied().unwrap_or_default()
+            table.get(state as usize + usize::from(class)).copied()
         };
         let mut rest = value;
+        // What comes instead of a state is met when the byte behind is looked up.
         while let Some(([one, two, three, four], behind)) = rest.split_first_chunk() {
-            let first = step(*state, *one);
-            if first < FIRST {
-                break;
-            }
-            let second = step(first, *two);
-            if second < FIRST {
+            let Some(first) = step(*state, *one) else { break };
+            let Some(second) = step(first, *two) else { break };
+            let Some(third) = step(second, *three) else {
                 *state = first;
                 rest = rest.get(1..).unwrap_or_default();
                 break;
-            }
-            let third = step(second, *three);
-            if third < FIRST {
+            };
+            let Some(fourth) = step(third, *four).filter(|fourth| is_state(*fourth)) else {
                 *state = second;
                 rest = rest.get(2..).unwrap_or_default();
                 break;
-            }
-            let fourth = step(third, *four);
-            if fourth < FIRST {
-                *state = third;
-                rest = rest.get(3..).unwrap_or_default();
-                break;
-            }
+            };
             *state = fourth;
             rest = behind;
         }
         while let Some((byte, behind)) = rest.split_first() {
-            let next = step(*state, *byte);
+            let next = step(*state, *byte).unwrap_or(UNKNOWN);
             rest = behind;
-            if next < FIRST {
+            if !is_state(next) {
                 return (Some((next, *byte)), rest);
             }
             *state = next;
@@ -285,7 +283,7 @@ impl States {
 
     #[inline]
     fn next(&self, state: u32, class: u32) -> u32 {
-        self.table.get((state - FIRST + class) as usize).copied().unwrap_or_default()
+        self.table.get((state + class) as usize).copied().unwrap_or(UNKNOWN)
     }
 
     /// Makes the first state: nothing before, and no place but the pattern's beginning.
@@ -312,7 +310,7 @@ impl States {
             if self.states.get(number as usize).is_some_and(|own| {
                 own.side == side && self.places.get(own.start as usize..own.end as usize) == Some(places)
             }) {
-                return number * width + FIRST;
+                return number * width;
             }
             slot = (slot + 1) & mask;
         }
@@ -322,7 +320,7 @@ impl States {
         self.states.push(Members { start, end: self.places.len() as u32, side });
         self.table.resize(self.table.len() + width as usize, UNKNOWN);
         self.put(hash, number + 1);
-        number * width + FIRST
+        number * width
     }
 
     fn put(&mut self, hash: u32, number: u32) {
@@ -372,7 +370,7 @@ impl States {
         } else {
             MATCH
         };
-        if let Some(slot) = self.table.get_mut((state - FIRST + scanner.class(byte)) as usize) {
+        if let Some(slot) = self.table.get_mut((state + scanner.class(byte)) as usize) {
             *slot = next;
         }
         next
@@ -380,7 +378,7 @@ impl States {
 
     fn members(&self, scanner: &Scanner, state: u32) -> Members {
         let nothing = Members { start: 0, end: 0, side: Side::Other };
-        self.states.get(((state - FIRST) / scanner.width()) as usize).copied().unwrap_or(nothing)
+        self.states.get((state / scanner.width()) as usize).copied().unwrap_or(nothing)
     }
 
     /// Collects the places that come next, where those of `begun` come anyway; is there a match?
@@ -397,7 +395,7 @@ impl States {
             let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
             return self.leave(scanner, workshop, start, members.side, byte);
         };
-        if begun >= FIRST {
+        if is_state(begun) {
             let begun = self.members(scanner, begun);
             for place in self.places.get(begun.start as usize..begun.end as usize).unwrap_or_default() {
                 if let Some(known) = self.known.get(*place as usize)
