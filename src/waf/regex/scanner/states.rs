@@ -1,0 +1,250 @@
+//! The making of states, and the walk over those that are made.
+
+use regex_automata::util::look::Look;
+use regex_automata::util::primitives::StateID;
+
+use super::{Edge, MATCH, Members, OVER, Place, Scanner, Side, States, UNKNOWN, Workshop, holds, is_state};
+use crate::limits::REGEX_STATES_BYTES;
+
+impl States {
+    /// Bytes held.
+    pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
+        self.table.capacity() * size_of::<u32>()
+            + self.states.capacity() * size_of::<Members>()
+            + (self.places.capacity() + self.index.capacity() + self.numbers.capacity()) * size_of::<u32>()
+            + self.offsets.capacity() * size_of::<u32>()
+            + self.known.capacity() * size_of::<Place>()
+            + self.edges.capacity() * size_of::<Edge>()
+            + self.looks.capacity() * size_of::<(Look, StateID)>()
+    }
+
+    /// Goes from state to state as long as they are made; what comes instead of the next one, with the byte that leads
+    /// there, and the bytes behind.
+    #[inline]
+    pub(super) fn run<'v>(&self, scanner: &Scanner, state: &mut u32, value: &'v [u8]) -> (Option<(u32, u8)>, &'v [u8]) {
+        let table = self.table.as_slice();
+        let step = |state: u32, byte: u8| {
+            let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
+            table.get(state as usize + usize::from(class)).copied()
+        };
+        let mut rest = value;
+        // What comes instead of a state is met when the byte behind is looked up.
+        while let Some(([one, two, three, four], behind)) = rest.split_first_chunk() {
+            let Some(first) = step(*state, *one) else { break };
+            let Some(second) = step(first, *two) else { break };
+            let Some(third) = step(second, *three) else {
+                *state = first;
+                rest = rest.get(1..).unwrap_or_default();
+                break;
+            };
+            let Some(fourth) = step(third, *four).filter(|fourth| is_state(*fourth)) else {
+                *state = second;
+                rest = rest.get(2..).unwrap_or_default();
+                break;
+            };
+            *state = fourth;
+            rest = behind;
+        }
+        while let Some((byte, behind)) = rest.split_first() {
+            let next = step(*state, *byte).unwrap_or(UNKNOWN);
+            rest = behind;
+            if !is_state(next) {
+                return (Some((next, *byte)), rest);
+            }
+            *state = next;
+        }
+        (None, rest)
+    }
+
+    #[inline]
+    pub(super) fn next(&self, state: u32, class: u32) -> u32 {
+        self.table.get((state + class) as usize).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Makes the first state: nothing before, and no place but the pattern's beginning.
+    pub(super) fn begin(&mut self, scanner: &Scanner) {
+        *self = Self::default();
+        self.state(scanner, Side::Start, &[]);
+    }
+
+    /// The state with these places, which are in order.
+    fn state(&mut self, scanner: &Scanner, side: Side, places: &[u32]) -> u32 {
+        let width = scanner.width();
+        if self.index.len() <= self.states.len() * 2 {
+            self.index = vec![0; (self.index.len() * 2).max(32)];
+            for number in 0..self.states.len() {
+                let Some(Members { start, end, side }) = self.states.get(number).copied() else { continue };
+                let hash = hash(side, self.places.get(start as usize..end as usize).unwrap_or_default());
+                self.put(hash, number as u32 + 1);
+            }
+        }
+        let hash = hash(side, places);
+        let mask = self.index.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        while let Some(number) = self.index.get(slot).and_then(|number| number.checked_sub(1)) {
+            if self.states.get(number as usize).is_some_and(|own| {
+                own.side == side && self.places.get(own.start as usize..own.end as usize) == Some(places)
+            }) {
+                return number * width;
+            }
+            slot = (slot + 1) & mask;
+        }
+        let number = self.states.len() as u32;
+        let start = self.places.len() as u32;
+        self.places.extend_from_slice(places);
+        self.states.push(Members { start, end: self.places.len() as u32, side });
+        self.table.resize(self.table.len() + width as usize, UNKNOWN);
+        self.put(hash, number + 1);
+        number * width
+    }
+
+    fn put(&mut self, hash: u32, number: u32) {
+        let mask = self.index.len().wrapping_sub(1);
+        let mut slot = hash as usize & mask;
+        while self.index.get(slot).is_some_and(|number| *number != 0) {
+            slot = (slot + 1) & mask;
+        }
+        if let Some(slot) = self.index.get_mut(slot) {
+            *slot = number;
+        }
+    }
+
+    /// What comes after a state with this byte, or at the end of the value.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn make(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: u32, byte: Option<u8>) -> u32 {
+        workshop.made = workshop.made.wrapping_add(1);
+        let mut state = state;
+        if self.memory_usage() > REGEX_STATES_BYTES {
+            // All are forgotten but this one.
+            let members = self.members(scanner, state);
+            let ids = self.places.get(members.start as usize..members.end as usize).unwrap_or_default();
+            let ids: Vec<StateID> = ids.iter().filter_map(|place| Some(self.known.get(*place as usize)?.id)).collect();
+            self.begin(scanner);
+            let mut places: Vec<u32> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
+            places.sort_unstable();
+            state = self.state(scanner, members.side, &places);
+        }
+        self.advance(scanner, workshop, state, byte)
+    }
+
+    fn advance(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: u32, byte: Option<u8>) -> u32 {
+        let members = self.members(scanner, state);
+        // The pattern may begin here as it may anywhere, which the state without places knows.
+        let begun = if members.start == members.end {
+            None
+        } else {
+            let root = self.state(scanner, members.side, &[]);
+            match self.next(root, scanner.class(byte)) {
+                UNKNOWN => Some(self.advance(scanner, workshop, root, byte)),
+                next => Some(next),
+            }
+        };
+        let next = if begun != Some(MATCH) && !self.step(scanner, workshop, members, byte, begun) {
+            byte.map_or(OVER, |byte| self.of_workshop(scanner, workshop, byte))
+        } else {
+            MATCH
+        };
+        if let Some(slot) = self.table.get_mut((state + scanner.class(byte)) as usize) {
+            *slot = next;
+        }
+        next
+    }
+
+    fn members(&self, scanner: &Scanner, state: u32) -> Members {
+        let nothing = Members { start: 0, end: 0, side: Side::Other };
+        self.states.get((state / scanner.width()) as usize).copied().unwrap_or(nothing)
+    }
+
+    /// Collects the places that come next, where those of `begun` come anyway; is there a match?
+    fn step(
+        &mut self,
+        scanner: &Scanner,
+        workshop: &mut Workshop,
+        members: Members,
+        byte: Option<u8>,
+        begun: Option<u32>,
+    ) -> bool {
+        workshop.begin(scanner);
+        let Some(begun) = begun else {
+            let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
+            return self.leave(scanner, workshop, start, members.side, byte);
+        };
+        if is_state(begun) {
+            let begun = self.members(scanner, begun);
+            for place in self.places.get(begun.start as usize..begun.end as usize).unwrap_or_default() {
+                if let Some(known) = self.known.get(*place as usize)
+                    && workshop.arrives(known.id)
+                {
+                    workshop.next.push(*place);
+                }
+            }
+        }
+        for at in members.start..members.end {
+            let Some(place) = self.places.get(at as usize).copied() else { break };
+            if self.leave(scanner, workshop, place, members.side, byte) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Collects the places that come after one; is there a match?
+    fn leave(&mut self, scanner: &Scanner, workshop: &mut Workshop, place: u32, side: Side, byte: Option<u8>) -> bool {
+        workshop.open.push(place);
+        while let Some(place) = workshop.open.pop() {
+            let Some(known) = self.known.get(place as usize).copied() else { continue };
+            if known.is_end {
+                workshop.open.clear();
+                return true;
+            }
+            for at in known.looks.0..known.looks.1 {
+                let Some((look, to)) = self.looks.get(at as usize).copied() else { break };
+                if holds(look, side, byte) && workshop.passes(to) {
+                    let place = self.place(scanner, workshop, to);
+                    workshop.open.push(place);
+                }
+            }
+            let class = scanner.class(byte);
+            if byte.is_none() || known.classes >> (class & 63) & 1 == 0 {
+                continue;
+            }
+            let (start, end) = known.edges;
+            let range = match known.by_class {
+                None => start..end,
+                Some(offsets) => {
+                    let offset = |class: u32| self.offsets.get((offsets + class) as usize).copied().unwrap_or(end);
+                    offset(class)..offset(class + 1)
+                }
+            };
+            for at in range {
+                let Some(edge) = self.edges.get(at as usize).copied() else { break };
+                if u32::from(edge.first) <= class && class <= u32::from(edge.last) && workshop.arrives(edge.to) {
+                    let next = self.place(scanner, workshop, edge.to);
+                    if self.known.get(next as usize).is_some_and(|place| place.is_end) {
+                        workshop.open.clear();
+                        return true;
+                    }
+                    workshop.next.push(next);
+                }
+            }
+        }
+        false
+    }
+
+    /// The state with the places in the workshop, behind this byte.
+    fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8) -> u32 {
+        let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
+        let asks = |place: &u32| self.known.get(*place as usize).is_some_and(|place| place.asks_before);
+        let side = if asks(&start) || workshop.next.iter().any(asks) { scanner.side(byte) } else { Side::Other };
+        workshop.next.sort_unstable();
+        self.state(scanner, side, &workshop.next)
+    }
+}
+
+fn hash(side: Side, places: &[u32]) -> u32 {
+    let mix = |state: u64, place: &u32| (state.rotate_left(23) ^ u64::from(*place)).wrapping_mul(SPREAD);
+    (places.iter().fold(side as u64 + 1, mix).wrapping_mul(SPREAD) >> 32) as u32
+}
+
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

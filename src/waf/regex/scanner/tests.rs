@@ -1,0 +1,91 @@
+//! Against the reference, and of the bounds.
+
+use super::super::{Captures, Regex, RegexCache, RegexOptions};
+use super::*;
+use crate::limits::REGEX_STATES_BYTES;
+
+/// Numbers that look random.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+
+    fn pattern(&mut self, depth: usize) -> String {
+        let atoms = [
+            "a", "b", "B", "c", "_", " ", r"\n", ".", "[ab]", "[^a]", r"\w", r"\W", r"\s", "^", "$", r"\b", r"\B",
+            "ab", "(?m:^)", "(?m:$)", r"\z", r"\A", "",
+        ];
+        match if depth == 0 { 0 } else { self.below(7) } {
+            0 | 1 => atoms[self.below(atoms.len())].to_owned(),
+            2 | 3 => (0..1 + self.below(4)).map(|_| self.pattern(depth - 1)).collect(),
+            4 => format!("({}|{})", self.pattern(depth - 1), self.pattern(depth - 1)),
+            5 => {
+                let many = ["*", "+", "?", "{2}", "{1,3}", "*?", "{0,2}?"][self.below(7)];
+                format!("(?:{}){many}", self.pattern(depth - 1))
+            }
+            _ => format!("(?i:{})", self.pattern(depth - 1)),
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        (0..self.below(14)).map(|_| b"aabbABc_ \n\xe9"[self.below(11)]).collect()
+    }
+}
+
+#[test]
+fn automata_and_groups_are_those_of_the_reference() {
+    let mut draw = Draw(88_172_645_463_325_252);
+    let mut cache = RegexCache::new();
+    let (mut groups, mut expected_groups) = (Captures::new(), Captures::new());
+    let mut counts = [0, 0];
+    for _ in 0..1500 {
+        let pattern = draw.pattern(4);
+        let options = RegexOptions { backtrack_steps: 20_000, ..RegexOptions::default() };
+        let Ok(regex) = Regex::compile(pattern.as_bytes(), options) else { continue };
+        let reference = RegexOptions { is_reference: true, ..options };
+        let reference = Regex::compile(pattern.as_bytes(), reference).unwrap();
+        for _ in 0..12 {
+            let value = draw.value();
+            let Ok(expected) = reference.is_match(&mut cache, &value) else { continue };
+            let found = regex.is_match(&mut cache, &value);
+            assert_eq!(found, Ok(expected), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            counts[usize::from(expected)] += 1;
+            // And the backtracker that looks ahead finds the groups of the one that does not.
+            if reference.captures(&mut cache, &value, &mut expected_groups) == Ok(true) {
+                assert_eq!(regex.captures(&mut cache, &value, &mut groups), Ok(true));
+                let spans = |groups: &Captures| -> Vec<_> { (0..groups.len()).map(|at| groups.span(at)).collect() };
+                assert_eq!(spans(&groups), spans(&expected_groups), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
+}
+
+#[test]
+fn states_are_bounded_and_forgotten_in_the_middle_of_a_value() {
+    let regex = Regex::compile(br"\ba[ab]*a[ab]{16}c", RegexOptions::default()).unwrap();
+    let scanner = regex.inner.scanner.as_ref().unwrap();
+    let mut draw = Draw(5);
+    let (mut states, mut workshop) = (States::default(), Workshop::default());
+    let mut most = 0;
+    let mut times = 0;
+    for _ in 0..40 {
+        let mut value: Vec<u8> = (0..3000).map(|_| b"ab"[draw.below(2)]).collect();
+        value[0] = b'a';
+        assert!(!scanner.is_match(&mut states, &mut workshop, &value));
+        let length = value.len();
+        value[length - 17] = b'a';
+        value.push(b'c');
+        assert!(scanner.is_match(&mut states, &mut workshop, &value));
+        value[length - 17] = b'b';
+        assert!(!scanner.is_match(&mut states, &mut workshop, &value));
+        times += usize::from(states.memory_usage() < most);
+        most = most.max(states.memory_usage());
+    }
+    assert!(times > 0 && most < 2 * REGEX_STATES_BYTES, "{times} {most}");
+}
