@@ -14,7 +14,7 @@
 //! itself, by asking an operator, gets a row when there is something.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 
 use crate::limits::{
     WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES,
@@ -26,6 +26,7 @@ use crate::waf::plan::Plan;
 use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId, is_set};
 use crate::waf::signature::Signature;
 
+use super::store::{Info, Place, SpanHasher, Store};
 use super::visits::Visits;
 
 /// Number of a value; those that are known for one transaction only have [`PASSING`] set.
@@ -35,7 +36,7 @@ pub(crate) type ValueId = u32;
 const PASSING: u32 = 1 << 31;
 
 /// No value, or no row.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Slots of the index of kept values; four times as many as values, so that the next free one is near.
 const SLOTS: usize = 4 * WAF_KEPT_VALUES;
@@ -82,45 +83,6 @@ pub(super) struct Known {
     serial: u64,
 }
 
-#[derive(Debug, Default)]
-struct Store {
-    infos: Vec<Info>,
-    /// What operators answered that were asked: of each value with such a row, those that could still match it as it
-    /// is, and behind these those that certainly match; `words` each.
-    learned: Vec<u64>,
-    /// Groups whose checks ask for nothing that a kept value has, a bit each.
-    quiet: Vec<u64>,
-    /// What each transformation makes of a value; a row for those that have been transformed.
-    steps: Vec<ValueId>,
-    bytes: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Info {
-    class: ClassId,
-    place: Place,
-    /// What it was looked through for.
-    scope: ScopeId,
-    /// Its row of `steps`.
-    row: u32,
-    /// Where its row of `learned` begins.
-    learned: u32,
-    hash: u32,
-    /// The visit of a group that came by last.
-    visit: u32,
-    /// The kept value that was asked for behind this one last.
-    next: ValueId,
-}
-
-/// Where the bytes of a value are.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
-    /// Where the transaction has it.
-    Given(Bytes),
-    /// In the store.
-    Own(Span),
-}
-
 impl Default for Known {
     fn default() -> Self {
         Self {
@@ -142,39 +104,6 @@ impl Default for Known {
             places: HashMap::default(),
             serial: 0,
         }
-    }
-}
-
-impl Store {
-    fn clear(&mut self) {
-        self.infos.clear();
-        self.learned.clear();
-        self.quiet.clear();
-        self.steps.clear();
-        self.bytes.clear();
-    }
-
-    /// One large request shall not hold memory for good.
-    fn shrink(&mut self) {
-        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 16 {
-            *self = Self::default();
-        }
-    }
-
-    fn push(&mut self, class: ClassId, place: Place, scope: ScopeId, hash: u32) -> u32 {
-        let id = self.infos.len() as u32;
-        self.infos.push(Info { class, place, scope, row: NONE, learned: NONE, hash, visit: 0, next: NONE });
-        id
-    }
-
-    fn row(&mut self, index: u32, width: usize) -> usize {
-        let next = self.steps.len() as u32;
-        let Some(info) = self.infos.get_mut(index as usize) else { return usize::MAX };
-        if info.row == NONE {
-            info.row = next;
-            self.steps.resize(self.steps.len() + width, NONE);
-        }
-        info.row as usize
     }
 }
 
@@ -559,35 +488,5 @@ impl Known {
         if let Some(slot) = store.steps.get_mut(row.saturating_add(transformation)) {
             *slot = result;
         }
-    }
-}
-
-/// Hashes a few small integers.
-#[derive(Debug, Default)]
-struct SpanHasher(u64);
-
-impl Hasher for SpanHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u8(&mut self, number: u8) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 }
