@@ -73,8 +73,12 @@ pub(super) struct Scopes {
 struct Scope {
     /// Operators, by bit; of the first, nothing, for all.
     operators: Option<Box<[u64]>>,
-    tables: [OnceLock<Texts>; KINDS],
+    /// By kind; nothing where those of the last kind serve.
+    tables: [OnceLock<Option<Texts>>; KINDS],
 }
+
+/// A scope of fewer texts has tables for the last kind only.
+const FEW: usize = 512;
 
 impl Scopes {
     /// With one scope: of all operators.
@@ -98,14 +102,34 @@ impl Scopes {
         asking: &[(Signature, Box<[u32]>)],
         needs: &[Needs],
     ) -> Option<&'s Texts> {
-        let kind = kind(signature);
         let scope = self.scopes.get(usize::from(scope))?;
-        let table = scope.tables.get(kind)?;
-        Some(table.get_or_init(|| self.make(scope, kind, asking, needs)))
+        let of_kind = |kind: usize| {
+            let table = scope.tables.get(kind)?;
+            table.get_or_init(|| self.make(scope, kind, asking, needs)).as_ref()
+        };
+        of_kind(kind(signature)).or_else(|| of_kind(ANY))
     }
 
     #[cold]
-    fn make(&self, scope: &Scope, kind: usize, asking: &[(Signature, Box<[u32]>)], needs: &[Needs]) -> Texts {
+    fn make(&self, scope: &Scope, kind: usize, asking: &[(Signature, Box<[u32]>)], needs: &[Needs]) -> Option<Texts> {
+        let texts = self.asked(scope, kind, asking, needs);
+        if kind != ANY {
+            let all = self.asked(scope, ANY, asking, needs).len();
+            if all < FEW || texts.len() * 2 > all {
+                return None;
+            }
+        }
+        Some(Texts::new(&texts, self.texts.len(), pattern::commonness))
+    }
+
+    /// The texts that are looked for in values of a kind, with their numbers.
+    fn asked(
+        &self,
+        scope: &Scope,
+        kind: usize,
+        asking: &[(Signature, Box<[u32]>)],
+        needs: &[Needs],
+    ) -> Vec<(u32, &Text)> {
         let bytes = bytes_of(kind);
         let concerns = |bit: &u32| {
             let is_of_scope = scope.operators.as_ref().is_none_or(|operators| is_set(operators, *bit));
@@ -116,8 +140,7 @@ impl Scopes {
         let asked = all.filter(|((_, text), (pair, bits))| {
             (*pair != 0 || bits.iter().any(concerns)) && signature::of_value(&text.bytes) & !bytes == 0
         });
-        let texts: Vec<(u32, &Text)> = asked.map(|((number, text), _)| (number, text)).collect();
-        Texts::new(&texts, self.texts.len(), pattern::commonness)
+        asked.map(|((number, text), _)| (number, text)).collect()
     }
 }
 

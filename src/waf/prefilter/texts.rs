@@ -161,7 +161,7 @@ impl Texts {
             return;
         }
         self.quads = vec![0; QUAD_WORDS];
-        self.buckets = vec![Bucket::default(); (quads.len() * 4).next_power_of_two().max(16)];
+        self.buckets = vec![Bucket::default(); (quads.len() * 2).next_power_of_two().max(16)];
         let mask = self.buckets.len() - 1;
         for group in quads.chunk_by(|one, other| one.key == other.key) {
             let bucket = Bucket::of(group, self.anchored.len());
