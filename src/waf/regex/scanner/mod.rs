@@ -10,7 +10,8 @@
 //! [`Side`]); what is behind is known when the next byte comes, which is when they are decided.
 //!
 //! The [`Scanner`] is shared; [`States`] belong to a worker and are bounded: when they are too many they are forgotten
-//! and the search goes on from where it is.
+//! and the search goes on from where it is. When already one of them is too large (long counted repetitions in each
+//! other do that), the pattern is simulated instead.
 //!
 //! Tried before: the lazy automata of `regex-automata`. At paranoia 4 half of what the dearest requests cost was the
 //! making of their states.
@@ -22,6 +23,7 @@ mod workshop;
 #[cfg(test)]
 mod tests;
 
+use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::nfa::thompson::{self, NFA, Transition};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
@@ -33,6 +35,8 @@ use crate::limits::REGEX_NFA_BYTES;
 #[derive(Debug)]
 pub(super) struct Scanner {
     nfa: NFA,
+    /// For patterns whose states are too large: slower, but it makes none.
+    simulation: PikeVM,
     /// Class of each byte: those of one class are alike to the pattern.
     classes: [u8; 256],
     /// A byte of each class; behind them stands the end of the value.
@@ -90,6 +94,8 @@ pub(super) struct States {
     edges: Vec<Edge>,
     offsets: Vec<u32>,
     looks: Vec<(Look, StateID)>,
+    /// A single state takes more than there is room for: making one for each byte would take for ever.
+    are_too_large: bool,
 }
 
 /// The places of a state.
@@ -170,7 +176,9 @@ impl Scanner {
         if looks.iter().any(|look| !known.contains(&look)) {
             return None;
         }
+        let simulation = PikeVM::new_from_nfa(nfa.clone()).ok()?;
         Some(Self {
+            simulation,
             asks_for_words: looks.contains(Look::WordAscii) || looks.contains(Look::WordAsciiNegate),
             asks_for_lines: looks.contains(Look::StartLF),
             nfa,
@@ -186,6 +194,9 @@ impl Scanner {
 
     /// Does the pattern match anywhere?
     pub(super) fn is_match(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> bool {
+        if states.are_too_large {
+            return self.simulation.is_match(&mut self.simulation.create_cache(), value);
+        }
         if states.table.is_empty() {
             states.begin(self);
         }
@@ -196,6 +207,9 @@ impl Scanner {
             rest = behind;
             let Some((next, byte)) = special else { break };
             let next = if next == UNKNOWN { states.make(self, workshop, state, Some(byte)) } else { next };
+            if states.are_too_large {
+                return self.is_match(states, workshop, value);
+            }
             if next == MATCH {
                 return true;
             }
@@ -205,6 +219,9 @@ impl Scanner {
             UNKNOWN => states.make(self, workshop, state, None),
             end => end,
         };
+        if states.are_too_large {
+            return self.is_match(states, workshop, value);
+        }
         end == MATCH
     }
 

@@ -4,12 +4,18 @@ use regex_automata::nfa::thompson::{State, Transition};
 use regex_automata::util::primitives::StateID;
 
 use super::{Edge, FEW_EDGES, Place, Scanner, States, Workshop, is_about_before};
+use crate::limits::REGEX_STATES_BYTES;
 
 impl States {
     /// The number of a place.
     pub(super) fn place(&mut self, scanner: &Scanner, workshop: &mut Workshop, id: StateID) -> u32 {
         match self.numbers.get(id.as_usize()).and_then(|number| number.checked_sub(1)) {
             Some(number) => number,
+            None if self.edges.len() * size_of::<Edge>() > REGEX_STATES_BYTES => {
+                // Whoever asks finds out before anything comes of it.
+                self.are_too_large = true;
+                0
+            }
             None => self.explore(scanner, workshop, id),
         }
     }

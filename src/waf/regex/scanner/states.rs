@@ -124,8 +124,13 @@ impl States {
             let mut places: Vec<u32> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
             places.sort_unstable();
             state = self.state(scanner, members.side, &places);
+            self.are_too_large |= self.memory_usage() > REGEX_STATES_BYTES / 2;
         }
-        self.advance(scanner, workshop, state, byte)
+        let next = self.advance(scanner, workshop, state, byte);
+        if self.are_too_large {
+            *self = Self { are_too_large: true, ..Self::default() };
+        }
+        next
     }
 
     fn advance(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: u32, byte: Option<u8>) -> u32 {

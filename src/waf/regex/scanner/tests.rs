@@ -89,3 +89,17 @@ fn states_are_bounded_and_forgotten_in_the_middle_of_a_value() {
     }
     assert!(times > 0 && most < 2 * REGEX_STATES_BYTES, "{times} {most}");
 }
+
+#[test]
+fn a_pattern_whose_states_are_too_large_is_simulated() {
+    // Each place is followed by hundreds of others.
+    let regex = Regex::compile(br"(?:a?b?[c-f]?){600}q", RegexOptions::default()).unwrap();
+    let scanner = regex.inner.scanner.as_ref().unwrap();
+    let (mut states, mut workshop) = (States::default(), Workshop::default());
+    for value in [&b"abcabcfq"[..], b"abcabcf", b"q", b"", b"xxabcdefabcdefxx", b"acbbbbq"] {
+        // All else is optional.
+        let expected = value.contains(&b'q');
+        assert_eq!(scanner.is_match(&mut states, &mut workshop, value), expected, "{}", value.escape_ascii());
+    }
+    assert!(states.are_too_large && states.memory_usage() < 1024, "{}", states.memory_usage());
+}
