@@ -24,7 +24,7 @@ pub(crate) struct Scopes {
 const WORTHWHILE: (usize, usize) = (3, 4);
 
 /// Most scopes: each has tables.
-const MOST: usize = 48;
+const MOST: usize = 64;
 
 impl Scopes {
     /// Of the rules that a prefilter is about; `asked` are the operators that are asked for a rule.
@@ -37,7 +37,8 @@ impl Scopes {
     ) -> Self {
         let mut all = Self { transformations: plan.transformations, ..Self::default() };
         let mut members: Vec<Vec<RuleIndex>> = vec![rules.to_vec()];
-        let mut known: HashMap<Box<[u64]>, ScopeId> = HashMap::new();
+        // By their rules: others with the same operators can have them in other lanes.
+        let mut known: HashMap<Vec<RuleIndex>, ScopeId> = HashMap::new();
         let mut weights = vec![filter.weight(&filter.operators(rules.iter().flat_map(|rule| asked(*rule))))];
         let mut scope = |members: &mut Vec<Vec<RuleIndex>>, parent: ScopeId, rules: Vec<RuleIndex>| {
             let operators = filter.operators(rules.iter().flat_map(|rule| asked(*rule)));
@@ -46,14 +47,14 @@ impl Scopes {
             if weights.get(usize::from(parent)).is_none_or(|before| weight * whole > before * share) {
                 return parent;
             }
-            if let Some(id) = known.get(&operators) {
+            if let Some(id) = known.get(&rules) {
                 return *id;
             }
             if members.len() >= MOST {
                 return parent;
             }
-            let Some(id) = filter.add_scope(operators.clone()) else { return parent };
-            known.insert(operators, id);
+            let Some(id) = filter.add_scope(operators) else { return parent };
+            known.insert(rules.clone(), id);
             weights.push(weight);
             members.push(rules);
             id

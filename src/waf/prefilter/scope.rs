@@ -4,8 +4,8 @@
 //! that have that transformation only, and a value of `REQUEST_BODY` by the few rules about that: each such set of
 //! operators is a *scope*. And a value cannot have a text with bytes that it does not have itself, nor match an operator
 //! that needs them: bytes are taken together in groups, and those groups that a value has any of are its *kind*. Prose
-//! without brackets has no text of the many rules about code. Every scope has tables for each kind, made when the first
-//! such value comes. They are smaller, and less often say that some text may be there.
+//! without brackets has no text of the many rules about code. A scope has tables for a kind where that leaves less than half
+//! of its texts, made when the first such value comes. They are smaller, and less often say that some text may be there.
 
 use std::sync::OnceLock;
 
