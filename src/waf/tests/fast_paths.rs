@@ -94,3 +94,23 @@ fn of_many_values_the_same_match() {
     assert_eq!(found[3], [0; 0]);
     assert_eq!(found[4], [7]);
 }
+
+/// Two sources whose rules have the same operators, in each other's lanes: what one of them makes of a long value is
+/// asked about what the other does not ask of it.
+#[test]
+fn the_same_operators_in_other_lanes_are_another_scope() {
+    let words: Vec<String> = (0..40).map(|number| format!("heavy{number}word")).collect();
+    let rules = format!(
+        "SecRule ARGS \"@rx evilword\" \"id:1,phase:1,pass,log,t:removeWhitespace\"\n\
+         SecRule ARGS \"@rx otherword\" \"id:2,phase:1,pass,log,t:cssDecode\"\n\
+         SecRule REQUEST_HEADERS:X \"@rx evilword\" \"id:3,phase:1,pass,log,t:cssDecode\"\n\
+         SecRule REQUEST_HEADERS:X \"@rx otherword\" \"id:4,phase:1,pass,log,t:removeWhitespace\"\n\
+         SecRule REQUEST_URI \"@pm {}\" \"id:5,phase:1,pass,log,t:none\"\n",
+        words.join(" ")
+    );
+    let value = format!("{} o t h e r w o r d \\65vilword", "a b c d ".repeat(90));
+    let exchange = Exchange::get("/").header("X", &value);
+    for (name, options) in EngineOptions::combinations() {
+        assert_eq!(exchange.run(&program_with(&rules, &options)).ids(), [3, 4], "{name}");
+    }
+}
