@@ -43,6 +43,8 @@ mod transaction;
 pub mod transformation;
 mod values;
 mod verdict;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 #[cfg(test)]
 mod tests;

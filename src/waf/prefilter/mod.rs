@@ -16,8 +16,6 @@ mod pattern;
 mod scope;
 mod survey;
 mod texts;
-#[cfg(target_arch = "x86_64")]
-mod wide;
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +28,11 @@ use super::program::OperatorId;
 use super::signature::{self, Signature};
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
+pub(crate) use pairs::Sieve;
 use pattern::MOST_SETS;
 use scope::Scopes;
 pub(crate) use scope::{ALL, ScopeId};
+pub(crate) use survey::BLOCK;
 use survey::Survey;
 use texts::Text;
 

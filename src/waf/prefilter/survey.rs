@@ -3,7 +3,7 @@
 use crate::waf::signature::{self, Signature};
 
 /// Bytes that are looked at together.
-pub(super) const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
 /// Bytes behind the end of a value that may be read: they are zero.
 const MARGIN: usize = BLOCK + 8;
@@ -31,8 +31,8 @@ impl Survey {
         folded.extend_from_slice(value);
         folded.resize(value.len().next_multiple_of(BLOCK) + MARGIN, 0);
         #[cfg(target_arch = "x86_64")]
-        if super::wide::is_there() {
-            return super::wide::survey(folded, *len);
+        if crate::waf::wide::is_there() {
+            return crate::waf::wide::survey(folded, *len);
         }
         plainly(folded, *len)
     }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn both_ways_find_the_same() {
-        if !crate::waf::prefilter::wide::is_there() {
+        if !crate::waf::wide::is_there() {
             eprintln!("SKIPPED: this processor has no AVX2");
             return;
         }
@@ -73,7 +73,7 @@ mod tests {
             folded.resize(value.len().next_multiple_of(BLOCK) + MARGIN, 0);
             let mut wide = folded.clone();
             let signature = plainly(&mut folded, value.len());
-            let other = crate::waf::prefilter::wide::survey(&mut wide, value.len());
+            let other = crate::waf::wide::survey(&mut wide, value.len());
             assert_eq!((signature, folded), (other, wide), "{}", value.escape_ascii());
         }
     }

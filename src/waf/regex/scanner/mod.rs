@@ -16,6 +16,7 @@
 //! Tried before: the lazy automata of `regex-automata`. At paranoia 4 half of what the dearest requests cost was the
 //! making of their states.
 
+mod exits;
 mod places;
 mod states;
 mod workshop;
@@ -30,6 +31,8 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::Hir;
 
 use crate::limits::REGEX_NFA_BYTES;
+pub(crate) use exits::ByteTables;
+use exits::Exits;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -78,6 +81,23 @@ const fn is_state(state: u32) -> bool {
 /// More edges than this are sorted by class.
 const FEW_EDGES: usize = 8;
 
+/// A walk passes so many bytes at once, or it was not worth while.
+const MANY_BYTES: usize = 16;
+
+/// How often it may not be worth while until a search gives up trying.
+const PATIENCE: u32 = 16;
+
+/// Why a walk ended.
+#[derive(Debug, Clone, Copy)]
+enum Pause {
+    /// This comes instead of the next state, because of this byte.
+    Special(u32, u8),
+    /// The state leads to itself.
+    Stay,
+    /// There are no more bytes.
+    End,
+}
+
 /// States made so far, of one pattern for one worker.
 #[derive(Debug, Default)]
 pub(super) struct States {
@@ -94,6 +114,8 @@ pub(super) struct States {
     edges: Vec<Edge>,
     offsets: Vec<u32>,
     looks: Vec<(Look, StateID)>,
+    /// By a few bits of the state.
+    exits: [Option<Exits>; exits::KNOWN],
     /// A single state takes more than there is room for: making one for each byte would take for ever.
     are_too_large: bool,
 }
@@ -202,10 +224,20 @@ impl Scanner {
         }
         let mut state = FIRST;
         let mut rest = value;
+        let mut patience = PATIENCE;
         loop {
-            let (special, behind) = states.run(self, &mut state, rest);
+            let (pause, behind) = states.run(self, &mut state, rest, patience > 0);
             rest = behind;
-            let Some((next, byte)) = special else { break };
+            let (next, byte) = match pause {
+                Pause::Special(next, byte) => (next, byte),
+                Pause::Stay => {
+                    let passed = states.stay(self, state, rest);
+                    rest = rest.get(passed..).unwrap_or_default();
+                    patience = if passed < MANY_BYTES { patience - 1 } else { PATIENCE };
+                    continue;
+                }
+                Pause::End => break,
+            };
             let next = if next == UNKNOWN { states.make(self, workshop, state, Some(byte)) } else { next };
             if states.are_too_large {
                 return self.is_match(states, workshop, value);

@@ -3,7 +3,7 @@
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
-use super::{Edge, MATCH, Members, OVER, Place, Scanner, Side, States, UNKNOWN, Workshop, holds, is_state};
+use super::{Edge, MATCH, Members, OVER, Pause, Place, Scanner, Side, States, UNKNOWN, Workshop, holds, is_state};
 use crate::limits::REGEX_STATES_BYTES;
 
 impl States {
@@ -18,10 +18,16 @@ impl States {
             + self.looks.capacity() * size_of::<(Look, StateID)>()
     }
 
-    /// Goes from state to state as long as they are made; what comes instead of the next one, with the byte that leads
-    /// there, and the bytes behind.
+    /// Goes from state to state as long as they are made, and where one leads to itself if that is wanted; why it ended,
+    /// and the bytes behind.
     #[inline]
-    pub(super) fn run<'v>(&self, scanner: &Scanner, state: &mut u32, value: &'v [u8]) -> (Option<(u32, u8)>, &'v [u8]) {
+    pub(super) fn run<'v>(
+        &self,
+        scanner: &Scanner,
+        state: &mut u32,
+        value: &'v [u8],
+        stays: bool,
+    ) -> (Pause, &'v [u8]) {
         let table = self.table.as_slice();
         let step = |state: u32, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
@@ -44,16 +50,19 @@ impl States {
             };
             *state = fourth;
             rest = behind;
+            if stays && first == second && second == fourth {
+                return (Pause::Stay, rest);
+            }
         }
         while let Some((byte, behind)) = rest.split_first() {
             let next = step(*state, *byte).unwrap_or(UNKNOWN);
             rest = behind;
             if !is_state(next) {
-                return (Some((next, *byte)), rest);
+                return (Pause::Special(next, *byte), rest);
             }
             *state = next;
         }
-        (None, rest)
+        (Pause::End, rest)
     }
 
     #[inline]

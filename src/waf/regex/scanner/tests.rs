@@ -103,3 +103,44 @@ fn a_pattern_whose_states_are_too_large_is_simulated() {
     }
     assert!(states.are_too_large && states.memory_usage() < 1024, "{}", states.memory_usage());
 }
+
+/// Values in which states are passed many bytes at a time: of few bytes, with one that leads on here and there.
+#[test]
+fn long_values_match_as_the_reference_says() {
+    let mut draw = Draw(88_172_645_463_325_252);
+    let mut cache = RegexCache::new();
+    let mut counts = [0, 0];
+    for round in 0..1500 {
+        let pattern = draw.pattern(3);
+        let options = RegexOptions { backtrack_steps: 1_000_000, ..RegexOptions::default() };
+        let Ok(regex) = Regex::compile(pattern.as_bytes(), options) else { continue };
+        let reference = RegexOptions { is_reference: true, ..options };
+        let reference = Regex::compile(pattern.as_bytes(), reference).unwrap();
+        for _ in 0..4 {
+            let common = b"a;\x9c\n"[draw.below(4)];
+            let mut value = vec![common; 60 + draw.below(300)];
+            for _ in 0..round % 4 {
+                let at = draw.below(value.len());
+                value[at] = b"abBc_ \n\xe9"[draw.below(8)];
+            }
+            let Ok(expected) = reference.is_match(&mut cache, &value) else { continue };
+            assert_eq!(regex.is_match(&mut cache, &value), Ok(expected), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            counts[usize::from(expected)] += 1;
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
+}
+
+#[test]
+fn both_ways_find_the_same_byte() {
+    let mut draw = Draw(7);
+    for round in 0..2000 {
+        let mut set = ByteTables::default();
+        let members: Vec<u8> = (0..round % 9).map(|_| draw.below(256) as u8).collect();
+        members.iter().for_each(|byte| set.insert(*byte));
+        let value: Vec<u8> = (0..draw.below(200)).map(|_| draw.below(256) as u8).collect();
+        let expected = value.iter().position(|byte| members.contains(byte)).unwrap_or(value.len());
+        assert_eq!(set.find_plainly(&value), expected);
+        assert_eq!(set.find(&value), expected, "{members:x?} in {value:x?}");
+    }
+}

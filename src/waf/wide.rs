@@ -1,5 +1,6 @@
-//! Looking at values with AVX2, 32 bytes at a time: the first look, which [`super::survey`] is about, and the search for
-//! short texts, which [`super::pairs`] is about. These hold what must find the same without it, and decide what runs.
+//! Looking at values with AVX2, 32 bytes at a time: the first look ([`super::prefilter::survey`]), the search for short
+//! texts ([`super::prefilter::pairs`]) and that for bytes of a set ([`super::regex`]). These hold what must find the same
+//! without it, and decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes
 //! none of table look-ups. On 24 November 2026, AMD EPYC, instructions a byte of plain text of 2 MB: 1.1 instead of 8 for folding and signature.
@@ -7,23 +8,24 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm_movemask_epi8, _mm_slli_epi16, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+    __m256i, _mm_loadu_si128, _mm_movemask_epi8, _mm_slli_epi16, _mm256_and_si256, _mm256_blendv_epi8,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+    _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_storeu_si256,
 };
 
-use super::pairs::Sieve;
-use super::survey::BLOCK;
+use super::prefilter::{BLOCK, Sieve};
+use super::regex::ByteTables;
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
 
 /// Does this processor have it?
-pub(super) fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
 }
 
 /// As `survey::plainly`: makes `folded`, a value of `len` bytes and zeros behind it, lower case; gives the value's
 /// signature.
-pub(super) fn survey(folded: &mut [u8], len: usize) -> Signature {
+pub(crate) fn survey(folded: &mut [u8], len: usize) -> Signature {
     debug_assert!(is_there());
     // SAFETY: whoever calls this has asked `is_there`; what the function reads and writes is bounded by slices.
     unsafe { survey_avx2(folded, len) }
@@ -85,7 +87,7 @@ fn survey_avx2(folded: &mut [u8], len: usize) -> Signature {
 }
 
 /// Notes at which places of a folded value some bucket of the sieve lets three bytes pass: a word for each block.
-pub(super) fn sift(sieve: &Sieve, folded: &[u8], hits: &mut [u32]) {
+pub(crate) fn sift(sieve: &Sieve, folded: &[u8], hits: &mut [u32]) {
     debug_assert!(is_there());
     // SAFETY: whoever calls this has asked `is_there`; what the function reads and writes is bounded by slices.
     unsafe { sift_avx2(sieve, folded, hits) }
@@ -120,6 +122,33 @@ fn sift_avx2(sieve: &Sieve, folded: &[u8], hits: &mut [u32]) {
         }
         *hits = !_mm256_movemask_epi8(_mm256_cmpeq_epi8(passing, _mm256_setzero_si256())) as u32;
     }
+}
+
+/// How many bytes there are before the first one of the set.
+pub(crate) fn find(set: &ByteTables, value: &[u8]) -> usize {
+    debug_assert!(is_there());
+    // SAFETY: whoever calls this has asked `is_there`; what the function reads is bounded by slices.
+    unsafe { find_avx2(set, value) }
+}
+
+#[target_feature(enable = "avx2")]
+fn find_avx2(set: &ByteTables, value: &[u8]) -> usize {
+    let nibble = _mm256_set1_epi8(0x0f);
+    let powers = twice(&[1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128]);
+    let [rows, beyond_ascii] = &set.rows;
+    let (rows, beyond_ascii) = (twice(rows), twice(beyond_ascii));
+    let (blocks, rest) = value.as_chunks::<BLOCK>();
+    for (start, block) in (0..).step_by(BLOCK).zip(blocks) {
+        let bytes = load(block);
+        let (low, high) = (_mm256_and_si256(bytes, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble));
+        let row = _mm256_blendv_epi8(_mm256_shuffle_epi8(rows, low), _mm256_shuffle_epi8(beyond_ascii, low), bytes);
+        let found = _mm256_and_si256(row, _mm256_shuffle_epi8(powers, high));
+        let hits = !_mm256_movemask_epi8(_mm256_cmpeq_epi8(found, _mm256_setzero_si256())) as u32;
+        if hits != 0 {
+            return start + hits.trailing_zeros() as usize;
+        }
+    }
+    blocks.len() * BLOCK + set.find_plainly(rest)
 }
 
 /// From a bit for each high nibble by low nibble to a bit for each byte.

@@ -1,0 +1,91 @@
+//! Where a state is left that most bytes lead back to.
+//!
+//! In long values a pattern that has not begun, or is within a repetition such as `[^>]*`, stays in one state for most
+//! bytes. Which bytes lead out of it fits into two small tables, by which vector instructions pass 32 bytes at a time.
+
+use super::{Scanner, States};
+
+/// States whose exits are known at a time, a power of two.
+pub(super) const KNOWN: usize = 4;
+
+/// With fewer bytes left than this it is not worth while to look for exits.
+const FEW_BYTES: usize = 64;
+
+/// With fewer bytes left than this it is not worth while to find out what they are.
+const MANY_BYTES: usize = 512;
+
+/// A set of bytes, by the halves of each: for each low half a bit for each high one, below 8 and from 8 on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ByteTables {
+    pub(crate) rows: [[u8; 16]; 2],
+}
+
+impl ByteTables {
+    pub(super) fn insert(&mut self, byte: u8) {
+        let rows = self.rows.get_mut(usize::from(byte >> 7));
+        if let Some(row) = rows.and_then(|rows| rows.get_mut(usize::from(byte & 15))) {
+            *row |= 1 << (byte >> 4 & 7);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, byte: u8) -> bool {
+        let row = self.rows.get(usize::from(byte >> 7)).and_then(|rows| rows.get(usize::from(byte & 15)));
+        row.is_some_and(|row| row >> (byte >> 4 & 7) & 1 != 0)
+    }
+
+    /// How many bytes there are before the first one of the set.
+    pub(super) fn find(&self, value: &[u8]) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if crate::waf::wide::is_there() {
+            return crate::waf::wide::find(self, value);
+        }
+        self.find_plainly(value)
+    }
+
+    pub(crate) fn find_plainly(&self, value: &[u8]) -> usize {
+        value.iter().position(|byte| self.contains(*byte)).unwrap_or(value.len())
+    }
+}
+
+/// The bytes that lead out of a state, or have not led anywhere yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exits {
+    state: u32,
+    bytes: ByteTables,
+}
+
+impl States {
+    /// How many of these bytes lead from a state to itself again; fewer when it is not worth finding out.
+    pub(super) fn stay(&mut self, scanner: &Scanner, state: u32, value: &[u8]) -> usize {
+        if value.len() < FEW_BYTES {
+            return 0;
+        }
+        let slot = (state / scanner.width()) as usize % KNOWN;
+        let known = self.exits.get(slot).copied().flatten().filter(|exits| exits.state == state);
+        if known.is_none() && value.len() < MANY_BYTES {
+            return 0;
+        }
+        let exits = known.unwrap_or_else(|| self.find_exits(scanner, state));
+        let mut length = exits.bytes.find(value);
+        let rest = value.get(length..).unwrap_or_default();
+        // More bytes may lead back to it by now.
+        let leads_back = |byte: &u8| self.next(state, scanner.class(Some(*byte))) == state;
+        if rest.len() >= MANY_BYTES && rest.first().is_some_and(leads_back) {
+            length += self.find_exits(scanner, state).bytes.find(rest);
+        }
+        length
+    }
+
+    #[cold]
+    fn find_exits(&mut self, scanner: &Scanner, state: u32) -> Exits {
+        let mut bytes = ByteTables::default();
+        let exits = (0..=u8::MAX).filter(|byte| self.next(state, scanner.class(Some(*byte))) != state);
+        exits.for_each(|byte| bytes.insert(byte));
+        let exits = Exits { state, bytes };
+        if let Some(slot) = self.exits.get_mut((state / scanner.width()) as usize % KNOWN) {
+            *slot = Some(exits);
+        }
+        exits
+    }
+}
