@@ -44,6 +44,28 @@ fn more_arguments_than_a_phase_remembers() {
     assert_eq!(fast, plain);
 }
 
+/// A rule that looks at several forms of a value while the room for these runs out: each form counts once.
+#[test]
+fn forms_of_values_when_there_is_no_room_left() {
+    let rules = r#"SecRule REQUEST_HEADERS:X "@contains never" "id:1,phase:1,pass,t:none,t:hexEncode"
+        SecRule ARGS_GET "@rx ^v" "id:2,phase:1,pass,nolog,multiMatch,t:none,t:hexEncode,setvar:tx.n=+1"
+        SecAction "id:3,phase:1,pass,msg:'%{tx.n}'""#;
+    // Forms of these are too long to be found again by their bytes; each is shorter than the one before, so that one of
+    // them finds room once more, but not twice.
+    let lengths = (limits::WAF_KEPT_VALUE_BYTES / 2 + 10..limits::WAF_KEPT_VALUE_BYTES).rev();
+    let values: Vec<String> = lengths.map(|length| "v".repeat(length)).collect();
+    let query: Vec<String> = values.iter().map(|value| format!("a={value}")).collect();
+    let target = format!("/?{}", query.join("&"));
+    // Room for the forms when candidates are looked for, and for some of them when the rule is tested.
+    let forms = 2 * values.iter().map(String::len).sum::<usize>();
+    let filling = "x".repeat((limits::WAF_PHASE_BYTES - forms - forms / 4) / 2);
+    let exchange = Exchange::get(&target).header("X", &filling);
+    for (name, options) in EngineOptions::combinations().into_iter().take(2) {
+        let outcome = exchange.run(&program_with(rules, &options));
+        assert_eq!(outcome.messages(), [values.len().to_string()], "{name}");
+    }
+}
+
 #[test]
 fn variables_do_not_grow_without_bound() {
     let rules = r#"
