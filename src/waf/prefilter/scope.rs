@@ -77,8 +77,8 @@ struct Scope {
     tables: [OnceLock<Option<Texts>>; KINDS],
 }
 
-/// A scope of fewer texts has tables for the last kind only.
-const FEW: usize = 512;
+/// A scope of fewer texts has tables for the last kind only. Fuzz targets have such tables for small rule sets too.
+const FEW: usize = if cfg!(fuzzing) { 8 } else { 512 };
 
 impl Scopes {
     /// With one scope: of all operators.
