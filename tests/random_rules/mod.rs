@@ -5,6 +5,7 @@
 //! notices, scores, audit entries; and, by a rule at the end that most rule sets have, all of TX.
 
 mod condition;
+mod pool;
 mod requests;
 mod rules;
 mod run;

@@ -25,7 +25,7 @@ pub(crate) const RESPONSE_HEADERS: &[&str] = &["Server", "Location", "Set-Cookie
 /// One after the other, as a worker sees them.
 pub(crate) fn requests(supply: &mut Supply<'_>) -> Vec<Request> {
     let mut all: Vec<Request> = Vec::new();
-    for _ in 0..supply.between(1, 4) {
+    for _ in 0..supply.pick(&[1, 2, 2, 3, 3, 4, 4, 6]) {
         let request = match all.last() {
             // What was learned of the one before is put to use.
             Some(before) if supply.one_in(2) => again(supply, before),
@@ -38,7 +38,14 @@ pub(crate) fn requests(supply: &mut Supply<'_>) -> Vec<Request> {
 
 fn again(supply: &mut Supply<'_>, before: &Request) -> Request {
     let mut request = before.clone();
-    match supply.below(4) {
+    match supply.below(5) {
+        // Less than before, so that there is room for what had none.
+        4 => {
+            let start = request.target.iter().position(|byte| *byte == b'&').unwrap_or(request.target.len());
+            request.target.truncate(start);
+            request.headers.truncate(3);
+            request.body.clear();
+        }
         0 => request.headers.push((b"X-Id".to_vec(), value(supply))),
         1 => request.target.extend([b"&id=", value(supply).as_slice()].concat()),
         2 => request.piece = supply.between(1, 9),
@@ -48,6 +55,7 @@ fn again(supply: &mut Supply<'_>, before: &Request) -> Request {
 }
 
 fn request(supply: &mut Supply<'_>) -> Request {
+    supply.repeated = if supply.one_in(3) { Vec::new() } else { value(supply) };
     let mut target = b"/".to_vec();
     for _ in 0..supply.below(3) {
         target.extend(value(supply));
@@ -109,6 +117,30 @@ fn form(supply: &mut Supply<'_>) -> Vec<u8> {
             out.extend(text);
         }
         out.push(b'&');
+    }
+    if supply.one_in(12) {
+        // The same again and again, and the same but for the case of letters.
+        let text = value(supply);
+        for _ in 0..supply.between(2, 8) {
+            out.extend_from_slice(words::name(supply).as_bytes());
+            out.push(b'=');
+            match supply.below(4) {
+                0 => out.extend(text.to_ascii_uppercase()),
+                1 => out.extend(text.to_ascii_lowercase()),
+                _ => out.extend_from_slice(&text),
+            }
+            out.push(b'&');
+        }
+    }
+    if supply.one_in(16) {
+        // Of all lengths, until there is no room for more.
+        let text = [value(supply).as_slice(), b"x"].concat();
+        let (count, step) = (supply.pick(&[6, 12, 24, 48]), supply.pick(&[1, 5, 7]));
+        for number in 0..count {
+            out.extend(format!("{}=", words::name(supply)).into_bytes());
+            out.extend(text.iter().cycle().take(24 * (count - number) / count + number * step % 8));
+            out.push(b'&');
+        }
     }
     if supply.one_in(60) {
         let text = value(supply);

@@ -2,8 +2,9 @@
 //! and what takes rules and targets away again.
 
 use super::condition::{TX, number, operator, part_of, plain_target, targets, transformations};
+use super::pool::Pool;
 use super::supply::Supply;
-use super::words::{NUMBERS, text};
+use super::words::{NUMBERS, escape, text};
 
 /// A part of a rule set that can be left out.
 #[derive(Debug, Clone)]
@@ -57,17 +58,32 @@ fn quoted(word: &str) -> String {
 
 /// Makes one.
 pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
-    let mut maker = Maker { supply, units: Vec::new(), next_id: 101, markers: 0, conditions: Vec::new() };
+    let mut maker = Maker {
+        supply,
+        units: Vec::new(),
+        next_id: 101,
+        markers: 0,
+        conditions: Vec::new(),
+        pool: None,
+        is_private: false,
+    };
     maker.settings();
     maker.switches();
-    for _ in 0..maker.supply.between(1, 6) {
+    let mut count = maker.supply.between(1, 6);
+    if maker.supply.one_in(2) {
+        maker.pool = Some(Pool::new(maker.supply));
+        count += 3;
+        maker.crossed_rules();
+    }
+    for _ in 0..count {
         match maker.supply.below(10) {
             0..=3 => maker.rule(None),
             4 => {
                 let phase = maker.supply.pick(PHASES);
                 maker.private_chain(phase);
             }
-            5..=7 => maker.section(),
+            5 | 6 => maker.section(),
+            7 => maker.detour(),
             8 => maker.switch(),
             _ => maker.change(),
         }
@@ -78,10 +94,13 @@ pub(crate) fn rules(supply: &mut Supply<'_>) -> Vec<Unit> {
     for _ in 0..maker.supply.pick(&[0, 0, 1, 1, 2]) {
         maker.aim();
     }
-    if maker.supply.one_in(3) {
+    if maker.supply.one_in(if maker.is_private { 1 } else { 4 }) {
         // Nobody reads TX but by name, and nobody what another chain captured.
         maker.units.iter_mut().for_each(keep_captures_private);
         maker.line("SecRule TX:x|TX:level|TX:score \"@unconditionalMatch\" \"id:903,phase:5,pass,log,t:none\"");
+        if maker.is_private && maker.supply.one_in(2) {
+            maker.onlooker();
+        }
     } else {
         maker.observers();
     }
@@ -128,6 +147,10 @@ struct Maker<'s, 'd> {
     markers: usize,
     /// Conditions of the rules so far.
     conditions: Vec<(Vec<String>, String)>,
+    /// What most rules are made of.
+    pool: Option<Pool>,
+    /// Is there a chain with variables of its own?
+    is_private: bool,
 }
 
 impl Maker<'_, '_> {
@@ -247,11 +270,65 @@ impl Maker<'_, '_> {
         format!("setvar:'tx.{name}={}'", escaped(&value))
     }
 
+    /// A number that is set, and set again for those requests that a rule does not lead elsewhere, and who asks for it: what
+    /// is the same for all requests has to be told from what is not.
+    fn detour(&mut self) {
+        self.markers += 1;
+        let marker = format!("END-{}", self.markers);
+        // A name that a macro can make of what a request has.
+        let made = format!("x{}", text(self.supply));
+        let is_name = made.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let name = if is_name && self.supply.one_in(2) { &made } else { self.supply.pick(&["level", "mode", "y"]) };
+        let phase = self.supply.pick(&[1, 1, 2, 2, 3]);
+        let [first, second, other] = [(); 3].map(|()| self.supply.pick(&["1", "2", "3"]));
+        let asked = self.supply.pick(&[first, second, other]);
+        self.set(phase, name, first);
+        let Link { targets, operator, mut actions } = self.question();
+        let (way, asked_in): (String, u8) = match self.supply.below(10) {
+            0 | 1 => ("deny".into(), 5),
+            2 => (self.supply.pick(&["allow", "allow:phase", "allow:request"]).into(), 5),
+            3 | 4 => (format!("pass,skip:{}", self.supply.between(1, 2)), phase),
+            5 | 6 => (format!("pass,skipAfter:{marker}"), phase),
+            7 => (format!("pass,setvar:'tx.{name}={second}'"), phase),
+            _ => (format!("pass,setvar:'tx.x%{{MATCHED_VAR}}={other}'"), phase),
+        };
+        let is_assigned = way.contains("setvar");
+        let log = self.supply.pick(&["nolog", "log"]);
+        actions.splice(0..0, [self.id(), format!("phase:{phase}"), way, log.into()]);
+        self.units.push(Unit::Chain(vec![Link { targets, operator, actions }]));
+        if !is_assigned || self.supply.one_in(3) {
+            let name = if self.supply.one_in(4) { "x" } else { name };
+            self.set(phase, name, second);
+        }
+        if self.supply.one_in(2) {
+            let other = self.supply.pick(&["level", "mode", "y"]);
+            self.set(phase, other, first);
+        }
+        self.line(format!("SecMarker {marker}"));
+        let (id, phase) = (self.id(), self.supply.pick(&[asked_in, asked_in, 5]));
+        let comparison = self.supply.pick(&["lt", "eq", "ge", "streq"]);
+        let actions = vec![id, format!("phase:{phase}"), "pass,log,t:none".into()];
+        let target = format!("TX:{name}");
+        self.units.push(Unit::Chain(vec![Link {
+            targets: vec![target],
+            operator: format!("@{comparison} {asked}"),
+            actions,
+        }]));
+    }
+
+    fn set(&mut self, phase: u8, name: &str, value: &str) {
+        let actions = vec![self.id(), format!("phase:{phase},pass,nolog,t:none,setvar:'tx.{name}={value}'")];
+        self.units.push(Unit::Chain(vec![Link { targets: Vec::new(), operator: String::new(), actions }]));
+    }
+
     /// A gate, some rules, and the marker that it jumps to.
     fn section(&mut self) {
         self.markers += 1;
         let marker = format!("END-{}", self.markers);
-        let phase = self.supply.pick(PHASES);
+        let phase = match &self.pool {
+            Some(pool) => pool.phase(self.supply),
+            None => self.supply.pick(PHASES),
+        };
         let id = self.id();
         let name = self.supply.pick(&["level", "level", "level", "mode", "x", "score", "1", "LEVEL"]);
         let (target, operator) = match self.supply.below(8) {
@@ -297,7 +374,11 @@ impl Maker<'_, '_> {
 
     /// A rule, perhaps with links.
     fn rule(&mut self, phase: Option<u8>) {
-        let phase = if self.supply.one_in(6) { None } else { phase }.unwrap_or_else(|| self.supply.pick(PHASES));
+        let phase = if self.supply.one_in(6) { None } else { phase };
+        let phase = phase.unwrap_or_else(|| match &self.pool {
+            Some(pool) => pool.phase(self.supply),
+            None => self.supply.pick(PHASES),
+        });
         let mut starter = self.condition();
         let mut actions = vec![self.id(), format!("phase:{phase}")];
         self.disruption(phase, &mut actions);
@@ -324,12 +405,34 @@ impl Maker<'_, '_> {
         self.units.push(Unit::Chain(links));
     }
 
+    /// Somebody who does look at what a private chain leaves behind, so that it is not one.
+    fn onlooker(&mut self) {
+        let phase = self.supply.pick(&[2, 2, 4, 5]);
+        let line = self.supply.pick(&[
+            "SecRule TX:0 \"@rx .\" \"id:904,pass,log,t:none",
+            "SecRule TX:0 \"@rx .\" \"id:904,pass,log,t:none",
+            "SecAction \"id:904,pass,log,msg:'%{tx.1}'",
+            "SecRule TX:own_%{tx.x}|TX:%{tx.x} \"@rx .\" \"id:904,pass,log,t:none",
+            "SecRule &TX:/^own/ \"@gt 0\" \"id:904,pass,log,t:none",
+            "SecAction \"id:904,pass,log,msg:'%{tx.own_id}%{tx.own_q}'",
+            "SecRule TX:/d$/ \"@rx .\" \"id:904,pass,log,t:none",
+        ]);
+        self.line(format!("{line},phase:{phase}\""));
+    }
+
     /// A chain that makes a variable of each value for its second link, perhaps with somebody else who looks there.
     fn private_chain(&mut self, phase: u8) {
+        self.is_private = !self.supply.one_in(4);
         let name = self.supply.pick(&["own_", "own_", "other_", "own_x_"]);
         let pattern = self.supply.pick(&["^own_", "^own_", "^other_", "own_", "^own_x", "^own_$"]);
-        let target = plain_target(self.supply);
-        let pattern_of_value = self.supply.pick(&["^.*$", "^(.)(.*)$", "i", "(?i)^[a-f]"]);
+        let target = match self.supply.below(4) {
+            0 => self.supply.pick(&["ARGS", "ARGS_NAMES", "REQUEST_HEADERS_NAMES"]).to_owned(),
+            _ => plain_target(self.supply),
+        };
+        let mut pattern_of_value = String::from(self.supply.pick(&["^.*$", "^(.)(.*)$", "i", "(?i)^[a-f]", "", ""]));
+        if pattern_of_value.is_empty() {
+            escape(text(self.supply), &mut pattern_of_value);
+        }
         let mut actions = vec![self.id(), format!("phase:{phase}"), "pass".into(), "log".into(), "capture".into()];
         transformations(self.supply, &mut actions);
         let value = self.supply.pick(&["/%{tx.0}/", "%{tx.0}", "%{tx.1}x", "%{tx.x}"]);
@@ -355,11 +458,39 @@ impl Maker<'_, '_> {
         }
     }
 
-    /// Targets, operator, and what happens when a value matches.
-    fn condition(&mut self) -> Link {
+    /// Rules that ask the same in other lanes, and mostly one next to which they ask for little.
+    fn crossed_rules(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
+        let mut all = Vec::new();
+        if !self.supply.one_in(3) {
+            all.push(pool.heavy(self.supply));
+        }
+        if self.supply.one_in(2) {
+            all.extend(pool.crossed(self.supply));
+        }
+        let phase = pool.phase(self.supply);
+        for mut link in all {
+            let mut actions = vec![self.id(), format!("phase:{phase}"), "pass".into(), "log".into()];
+            actions.append(&mut link.actions);
+            self.units.push(Unit::Chain(vec![Link { actions, ..link }]));
+        }
+        self.pool = Some(pool);
+    }
+
+    /// Targets, operator and transformations.
+    fn question(&mut self) -> Link {
+        if let Some(pool) = self.pool.as_ref().filter(|_| !self.supply.one_in(5)) {
+            return pool.condition(self.supply);
+        }
         let mut actions = Vec::new();
         let (targets, operator) = if self.supply.one_in(12) { (Vec::new(), String::new()) } else { self.test() };
         transformations(self.supply, &mut actions);
+        Link { targets, operator, actions }
+    }
+
+    /// Targets, operator, and what happens when a value matches.
+    fn condition(&mut self) -> Link {
+        let Link { targets, operator, mut actions } = self.question();
         if self.supply.one_in(2) {
             actions.push("capture".into());
         }

@@ -7,6 +7,8 @@ use super::words::Topic;
 pub(crate) struct Supply<'d> {
     /// What this case is about.
     pub(crate) topic: Topic,
+    /// A value that a request has at several places.
+    pub(crate) repeated: Vec<u8>,
     bytes: &'d [u8],
     is_backward: bool,
     state: u64,
@@ -16,7 +18,7 @@ impl<'d> Supply<'d> {
     /// Takes `data` from its beginning on.
     pub(crate) fn forward(data: &'d [u8]) -> Self {
         let (seed, bytes) = data.split_at(data.len().min(SEED_BYTES));
-        let mut supply = Self { topic: Topic::default(), bytes, is_backward: false, state: state(seed, 1) };
+        let mut supply = Self::of(Topic::default(), bytes, false, state(seed, 1));
         supply.topic = Topic::new(&mut supply);
         supply
     }
@@ -24,7 +26,11 @@ impl<'d> Supply<'d> {
     /// Takes `data` from its end on; with the other direction it meets only in short inputs, where that does no harm.
     pub(crate) fn backward(data: &'d [u8], topic: Topic) -> Self {
         let (seed, bytes) = data.split_at(data.len().min(SEED_BYTES));
-        Self { topic, bytes, is_backward: true, state: state(seed, 2) }
+        Self::of(topic, bytes, true, state(seed, 2))
+    }
+
+    const fn of(topic: Topic, bytes: &'d [u8], is_backward: bool, state: u64) -> Self {
+        Self { topic, repeated: Vec::new(), bytes, is_backward, state }
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
