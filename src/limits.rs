@@ -131,6 +131,9 @@ pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 192 * 1024 };
 /// Classes of values that a worker knows from request to request.
 pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 4096 };
 
+/// What operators found in those values, that a worker knows from request to request.
+pub const WAF_KEPT_FINDINGS: usize = if cfg!(fuzzing) { 16 } else { 2048 };
+
 /// Questions of classes that a worker knows from request to request, and may come to know in one.
 pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 32 } else { 8192 };
 

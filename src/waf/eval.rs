@@ -253,7 +253,22 @@ fn test(
         None => transaction.bytes(program, text, value.bytes),
     };
     let outcome = operate::test(operator, program, transaction, scratch, index, rule.captures, bytes);
-    scratch.outcome = outcome;
+    conclude(program, transaction, scratch, index, rule, value, text, changed, outcome)
+}
+
+/// The operator has answered: runs the actions when the rule matches the value.
+#[expect(clippy::too_many_arguments, reason = "as above")]
+fn conclude(
+    program: &Program,
+    transaction: &mut Transaction,
+    scratch: &mut Scratch,
+    index: RuleIndex,
+    rule: &Rule,
+    value: &Value,
+    text: &[u8],
+    changed: Option<&[u8]>,
+    outcome: Outcome,
+) -> bool {
     let is_hit = match outcome {
         Outcome::Match => true,
         Outcome::NoMatch => false,

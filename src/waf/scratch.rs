@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::collection::Value;
 use super::collection::store::CollectionStore;
 use super::eval::CandidateScratch;
-use super::operator::{Evidence, Outcome};
+use super::operator::Evidence;
 use super::program::Program;
 use super::regex::{Regex, RegexCache};
 use super::transaction::Transaction;
@@ -21,8 +21,6 @@ pub struct Scratch {
     pub(crate) front: Vec<u8>,
     /// The other buffer of a transformation.
     pub(crate) back: Vec<u8>,
-    /// What the operator asked last answered.
-    pub(crate) outcome: Outcome,
     /// What matched, and its name.
     pub(crate) subject: Vec<u8>,
     pub(crate) name: Vec<u8>,

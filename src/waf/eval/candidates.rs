@@ -4,8 +4,9 @@
 //! look at ([`crate::waf::plan`]). A candidate is then tested as the plain evaluation does it, on values and
 //! transformations that it shares with the other rules.
 
-use super::{act, run_rule, test, test_value, value_name};
+use super::{act, conclude, run_rule, test_value, value_name};
 use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable};
+use crate::waf::operate;
 use crate::waf::operator::Outcome;
 use crate::waf::plan::{Folding, Layout, Shape, Step, View};
 use crate::waf::program::{OperatorId, Program, Rule, RuleIndex, TxSlot};
@@ -344,14 +345,45 @@ fn test_shared(
     if program.options.prefilter && is_known_to_fail(program, values, rule, operator, id) {
         return false;
     }
+    let is_recalled =
+        operator == rule.operator && values.recall(program, operator, rule.captures, id, &mut scratch.evidence);
+    let outcome =
+        if is_recalled { Outcome::Match } else { ask(program, transaction, scratch, values, index, rule, member, id) };
     let changed = if id == member.id { None } else { Some(values.own_bytes(id)) };
-    let is_match = test(program, transaction, scratch, index, rule, &member.value, &values.text, changed);
-    match scratch.outcome {
-        Outcome::Match => values.learn(program, operator, id, true),
+    conclude(program, transaction, scratch, index, rule, &member.value, &values.text, changed, outcome)
+}
+
+/// Puts what a lane made of a value to the rule's operator, and learns from the answer.
+#[expect(clippy::too_many_arguments, reason = "as above")]
+fn ask(
+    program: &Program,
+    transaction: &Transaction,
+    scratch: &mut Scratch,
+    values: &mut PhaseValues,
+    index: RuleIndex,
+    rule: &Rule,
+    member: Member,
+    id: ValueId,
+) -> Outcome {
+    let bytes = if id == member.id {
+        transaction.bytes(program, &values.text, member.value.bytes)
+    } else {
+        values.own_bytes(id)
+    };
+    let own = program.operator(rule.operator);
+    let outcome = operate::test(own, program, transaction, scratch, index, rule.captures, bytes);
+    let operator = asked_operator(program, transaction, index, rule);
+    match outcome {
+        Outcome::Match => {
+            values.learn(program, operator, id, true);
+            if operator == rule.operator {
+                values.note_finding(program, operator, rule.captures, id, &scratch.evidence);
+            }
+        }
         Outcome::NoMatch => values.learn(program, operator, id, false),
         Outcome::Undecided | Outcome::Exhausted => {}
     }
-    is_match
+    outcome
 }
 
 /// As the plain [`test_value`] for `multiMatch`: tests the value as it is, and again after every transformation that

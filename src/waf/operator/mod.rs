@@ -143,7 +143,7 @@ impl Evidence {
         Self::default()
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.captures.clear();
         self.phrase = None;
         self.keeps_others = false;

@@ -22,10 +22,13 @@ use crate::limits::{
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
+use crate::waf::operator::Evidence;
 use crate::waf::plan::Plan;
 use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId, is_set};
+use crate::waf::program::OperatorId;
 use crate::waf::signature::Signature;
 
+use super::findings::Findings;
 use super::store::{Info, Place, SpanHasher, Store};
 use super::visits::Visits;
 
@@ -65,6 +68,8 @@ pub(super) struct Known {
     /// What classes ask of checks.
     pub(super) visits: Visits,
     kept: Store,
+    /// What operators found in those.
+    findings: Findings,
     /// Numbers of kept values plus one, by hash; open addressing.
     index: Vec<u16>,
     /// The kept value that was found last, and the one that a transaction began with.
@@ -93,6 +98,7 @@ impl Default for Known {
             classes: Classes::default(),
             visits: Visits::default(),
             kept: Store::default(),
+            findings: Findings::default(),
             index: Vec::new(),
             previous: NONE,
             first: NONE,
@@ -153,6 +159,7 @@ impl Known {
     fn forget_kept(&mut self) {
         self.is_full = false;
         self.kept.clear();
+        self.findings.clear();
         self.index.fill(0);
         (self.previous, self.first) = (NONE, NONE);
         // Values that the transaction has had are forgotten with it, so nobody refers to a class any more.
@@ -457,12 +464,30 @@ impl Known {
             }
             info.learned = store.learned.len() as u32;
             store.learned.extend_from_slice(classes.answer(info.class));
-            store.learned.resize(info.learned as usize + 2 * *words, 0);
+            store.learned.resize(info.learned as usize + 2 * *words + 1, 0);
         }
         let place = info.learned as usize + (bit / 64) as usize;
         let (place, mask) = if is_match { (place + *words, 1 << (bit % 64)) } else { (place, 0) };
         if let Some(word) = store.learned.get_mut(place) {
             *word = *word & !(1 << (bit % 64)) | mask;
+        }
+    }
+
+    /// Writes what an operator found in the value into `evidence`, if it is known.
+    pub(super) fn recall(&self, id: ValueId, operator: OperatorId, captures: bool, evidence: &mut Evidence) -> bool {
+        let first = self.learned(id).1.and_then(|row| row.get(self.words * 2).copied()).unwrap_or_default();
+        id & PASSING == 0 && self.findings.recall(first as u32, operator, captures, evidence)
+    }
+
+    /// Notes what an operator found in the value; that it matches was learned before.
+    pub(super) fn note_finding(&mut self, id: ValueId, operator: OperatorId, captures: bool, evidence: &Evidence) {
+        let Self { kept, findings, words, .. } = self;
+        if id & PASSING != 0 {
+            return;
+        }
+        let row = kept.infos.get(id as usize).map_or(NONE, |info| info.learned);
+        if let Some(first) = kept.learned.get_mut((row as usize).saturating_add(*words * 2)) {
+            *first = findings.note(*first as u32, operator, captures, evidence).into();
         }
     }
 

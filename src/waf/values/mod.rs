@@ -4,12 +4,15 @@
 //! transformation that changes nothing leads back to the same value, so every lane that leaves a value alone shares its
 //! answer of the prefilter; whether a lane does is mostly told by the value's signature.
 
+mod findings;
 mod known;
 mod sources;
 mod store;
 mod visits;
 
+use super::EngineOptions;
 use super::collection::{Buffer, Bytes, Span, Value};
+use super::operator::Evidence;
 use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PrivateChain, SourceId};
 use super::prefilter::{Memory, Prefilter, is_set, set};
 use super::program::{OperatorId, Program};
@@ -396,6 +399,38 @@ impl PhaseValues {
         if let Some(bit) = self.prefilter(program).bit(operator) {
             self.known_mut().learn(id, bit, is_match);
         }
+    }
+
+    /// Does the operator match the value, and is it known what it finds? That is then in `evidence`.
+    pub(crate) fn recall(
+        &self,
+        program: &Program,
+        operator: OperatorId,
+        captures: bool,
+        id: ValueId,
+        evidence: &mut Evidence,
+    ) -> bool {
+        self.keeps_findings(program, operator) && self.known().recall(id, operator, captures, evidence)
+    }
+
+    /// The operator matches the value: what it found, for [`Self::recall`]. To be learned first.
+    pub(crate) fn note_finding(
+        &mut self,
+        program: &Program,
+        operator: OperatorId,
+        captures: bool,
+        id: ValueId,
+        evidence: &Evidence,
+    ) {
+        if self.keeps_findings(program, operator) {
+            self.known_mut().note_finding(id, operator, captures, evidence);
+        }
+    }
+
+    /// Those that have a bit depend on the value alone.
+    fn keeps_findings(&self, program: &Program, operator: OperatorId) -> bool {
+        let EngineOptions { prefilter, transformation_cache, .. } = program.options;
+        prefilter && transformation_cache && self.prefilter(program).bit(operator).is_some()
     }
 
     /// A private chain has found nothing in all values of its first link, and it would not in the same ones again.

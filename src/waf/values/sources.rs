@@ -116,6 +116,8 @@ impl PhaseValues {
         let part = program.plan.part(id).ok_or(Full)?;
         match self.parts.get(usize::from(id)) {
             Some(known) if self.is_current(program, part.source, known.stamp) => Ok(known.first..known.last),
+            // Most of what rules look at is not there.
+            _ if !transaction.has(program.plan.needs(part.source), self.header_names) => Ok(0..0),
             _ => self.find_part(program, transaction, caches, id, part),
         }
     }

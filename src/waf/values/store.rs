@@ -12,7 +12,7 @@ use crate::waf::prefilter::{ClassId, ScopeId};
 pub(super) struct Store {
     pub(super) infos: Vec<Info>,
     /// What operators answered that were asked: of each value with such a row, those that could still match it as it
-    /// is, and behind these those that certainly match; `words` each.
+    /// is, and behind these those that certainly match; `words` each. Then the number of the first of its findings.
     pub(super) learned: Vec<u64>,
     /// Groups whose checks ask for nothing that a kept value has, a bit each.
     pub(super) quiet: Vec<u64>,
