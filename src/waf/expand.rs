@@ -5,7 +5,7 @@
 
 use super::body::xml::XPath;
 use super::collection::{Collector, Value, Variable, Wanted};
-use super::number::atoi;
+use super::number::{atoi, whole};
 use super::program::{Program, RuleIndex, TxNames, TxSlot, XPathId};
 use super::regex::Regex;
 use super::scratch::Scratch;
@@ -141,11 +141,7 @@ impl Text {
     /// The number that the expanded text is, where that can be told without writing it: one that is written out, or a
     /// sign and a variable of TX that holds nothing but digits.
     pub(crate) fn amount(&self, transaction: &Transaction) -> Option<i64> {
-        let slot = |slot: TxSlot| {
-            let digits = transaction.tx.slot(slot)?.of(&transaction.arena);
-            let is_number = !digits.is_empty() && digits.len() < 18 && digits.iter().all(u8::is_ascii_digit);
-            is_number.then(|| atoi(digits))
-        };
+        let slot = |slot: TxSlot| whole(transaction.tx.slot(slot)?.of(&transaction.arena));
         match &*self.segments {
             [Segment::Literal(text)] => Some(atoi(text)),
             [Segment::Literal(sign), Segment::Slot(name)] if **sign == *b"+" => slot(*name),

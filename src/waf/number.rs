@@ -26,6 +26,22 @@ pub(crate) fn atoi(text: &[u8]) -> i64 {
     if is_negative { -value } else { value }
 }
 
+/// As [`atoi`] of what is nothing but a few digits; nothing of anything else.
+pub(crate) fn whole(digits: &[u8]) -> Option<i64> {
+    if digits.is_empty() || digits.len() >= 18 {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(value.min(i64::from(i32::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +58,16 @@ mod tests {
             (b"99999999999", 2_147_483_647),
         ] {
             assert_eq!(atoi(text), number, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_read_alike() {
+        for text in [&b"0"[..], b"7", b"0012", b"2147483647", b"2147483648", b"99999999999999999"] {
+            assert_eq!(whole(text), Some(atoi(text)), "{}", String::from_utf8_lossy(text));
+        }
+        for text in [&b""[..], b" 7", b"-7", b"+7", b"7x", b"7/", b"7:", b"999999999999999999"] {
+            assert_eq!(whole(text), None, "{}", String::from_utf8_lossy(text));
         }
     }
 }

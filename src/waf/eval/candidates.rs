@@ -4,6 +4,8 @@
 //! look at ([`crate::waf::plan`]). A candidate is then tested as the plain evaluation does it, on values and
 //! transformations that it shares with the other rules.
 
+use std::ops::Range;
+
 use super::{act, conclude, run_rule, test_value, value_name};
 use crate::waf::collection::{Buffer, Bytes, Span, Value, Variable};
 use crate::waf::operate;
@@ -256,6 +258,9 @@ fn may_match(shape: Shape, transaction: &Transaction) -> bool {
     }
 }
 
+/// Rules have rarely more targets.
+const USUAL_PARTS: usize = 12;
+
 /// Tests a rule on shared values. Nothing has happened yet when there is no room for them.
 fn run_shared(
     program: &Program,
@@ -272,17 +277,24 @@ fn run_shared(
     if suspicion == Suspicion::None {
         return Ok(false);
     }
-    for part in parts {
-        values.part(program, transaction, &mut scratch.caches, *part)?;
+    let mut found: [Range<u32>; USUAL_PARTS] = Default::default();
+    for (place, part) in parts.iter().enumerate() {
+        let range = values.part(program, transaction, &mut scratch.caches, *part)?;
+        if let Some(slot) = found.get_mut(place) {
+            *slot = range;
+        }
     }
     let is_filtered = program.options.prefilter;
     let can_give_up = program.operator(rule.operator).can_give_up();
     let operator = asked_operator(program, transaction, index, rule);
     let (mut removals, mut has_removed_targets) = (0, false);
     let mut is_match = false;
-    for part in parts {
+    for (place, part) in parts.iter().enumerate() {
         // They are all known by now.
-        let mut range = values.part(program, transaction, &mut scratch.caches, *part)?;
+        let mut range = match found.get(place) {
+            Some(range) => range.clone(),
+            None => values.part(program, transaction, &mut scratch.caches, *part)?,
+        };
         while let Some(member) = values.next_suspect(suspicion, &mut range) {
             let value = &member.value;
             // A match may have taken away what is still to come.
