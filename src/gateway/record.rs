@@ -11,7 +11,7 @@ use super::inspect::Seen;
 use super::reply::Reply;
 use super::request::Exchange;
 use crate::config::model::RouteAction;
-use crate::http::{FieldsBuilder, Known};
+use crate::http::Known;
 use crate::runtime::clock;
 use crate::telemetry::{About, AccessRecord, FaultRecord, WafRecord, WafVerdict};
 use crate::waf::{Program, Scratch, Transaction};
@@ -22,16 +22,8 @@ impl Exchange {
         if self.is_concluded() {
             return;
         }
-        let mut fields = FieldsBuilder::with_capacity(256, 8);
-        reply.fields(self, |name, value| fields.push(name, value));
-        let fields = fields.finish();
         self.now = clock::now();
-        let told = self.engine(|transaction, program, _, _| {
-            transaction.answered(program, reply.status, b"HTTP/1.1", fields.iter());
-        });
-        // A failure is noted with the inspection.
-        drop(told);
-        self.run_last_phase(None);
+        self.run_last_phase(None, Some(reply));
     }
 
     /// Phase 5 and its messages, once, before the end of the response goes out. The engine is asked even if it failed
@@ -39,7 +31,7 @@ impl Exchange {
     pub(super) fn conclude(&mut self) {
         if !self.is_concluded() {
             self.now = clock::now();
-            self.run_last_phase(None);
+            self.run_last_phase(None, None);
         }
     }
 
@@ -48,9 +40,13 @@ impl Exchange {
         self.inspection.as_ref().is_none_or(|inspection| inspection.summary.is_some())
     }
 
-    fn run_last_phase(&mut self, mut scratch: Option<&mut Scratch>) {
+    fn run_last_phase(&mut self, mut scratch: Option<&mut Scratch>, reply: Option<&Reply>) {
         let elapsed = self.now.saturating_duration_since(self.started);
+        let (id, started) = (self.id, self.started_unix);
         let finish = |transaction: &mut Transaction, program: &Program, scratch: &mut Scratch, _: Seen<'_>| {
+            if let Some(reply) = reply {
+                transaction.answered(program, reply.status, b"HTTP/1.1", |take| reply.fields(&id, started, take));
+            }
             transaction.finish(program, scratch, elapsed)
         };
         let summary = self.engine_with(scratch.as_deref_mut(), finish);
@@ -86,7 +82,7 @@ impl Exchange {
     fn close(&mut self, scratch: Option<&mut Scratch>) {
         if !self.is_concluded() {
             self.now = clock::now();
-            self.run_last_phase(scratch);
+            self.run_last_phase(scratch, None);
         }
         self.now = clock::now();
         let total = self.now.saturating_duration_since(self.started);

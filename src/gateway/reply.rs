@@ -4,12 +4,14 @@
 //! as a page for browsers, as RFC 9457 problem details for everyone else.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::backend::Backend;
 use super::fault::Fault;
 use super::grpc;
+use super::identify::RequestId;
 use super::relay::Http1Client;
 use super::request::Exchange;
 use crate::http::h1::{Length, encode};
@@ -122,8 +124,8 @@ impl Reply {
     }
 
     /// The header fields that every answer of ours has.
-    pub(super) fn fields(&self, exchange: &Exchange, mut put: impl FnMut(&[u8], &[u8])) {
-        with_date(exchange, |date| put(b"date", date));
+    pub(super) fn fields(&self, id: &RequestId, started: Duration, mut put: impl FnMut(&[u8], &[u8])) {
+        with_date(started, |date| put(b"date", date));
         if !self.body.is_empty() || self.grpc.is_some() {
             put(b"content-type", self.content_type.as_bytes());
         }
@@ -134,14 +136,14 @@ impl Reply {
             put(b"location", location);
         }
         put(b"cache-control", b"no-store");
-        put(b"x-request-id", exchange.id.as_bytes());
+        put(b"x-request-id", id.as_bytes());
     }
 
     /// Queues it for an HTTP/1 client.
     pub(super) fn encode_http1(&self, exchange: &Exchange, client: &mut Http1Client, is_persistent: bool) {
         let out = &mut client.out.tail;
         encode::status_line(out, self.status, b"");
-        self.fields(exchange, |name, value| encode::field(out, name, value));
+        self.fields(&exchange.id, exchange.started_unix, |name, value| encode::field(out, name, value));
         if !matches!(self.status, 204 | 304) {
             encode::length(out, Length::Bytes(self.body.len() as u64));
         }
@@ -201,7 +203,7 @@ pub(super) fn response_fields(exchange: &Exchange, backend: &Backend, mut put: i
         }
     }
     if !has_date {
-        with_date(exchange, |date| put(b"date", date));
+        with_date(exchange.started_unix, |date| put(b"date", date));
     }
     put(b"x-request-id", exchange.id.as_bytes());
 }
@@ -243,14 +245,13 @@ fn encode_connection(out: &mut BytesMut, version: Version, is_persistent: bool) 
 }
 
 /// The time as a Date header, formatted once a second.
-fn with_date(exchange: &Exchange, put: impl FnOnce(&[u8])) {
+fn with_date(now: Duration, put: impl FnOnce(&[u8])) {
     thread_local! {
         static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    let elapsed = exchange.started_unix;
     DATE.with_borrow_mut(|(seconds, text)| {
-        if *seconds != elapsed.as_secs() {
-            *seconds = elapsed.as_secs();
+        if *seconds != now.as_secs() {
+            *seconds = now.as_secs();
             *text = http_date(*seconds);
         }
         put(text.as_bytes());

@@ -195,7 +195,7 @@ fn send_fault(exchange: &mut Exchange, mut respond: SendResponse<Bytes>, fault: 
 /// Queues an answer of our own; a short body waits for the client's window in h2, not here.
 fn send_reply(exchange: &mut Exchange, mut respond: SendResponse<Bytes>, reply: &Reply) -> Result<(), Fault> {
     let mut map = http::HeaderMap::with_capacity(8);
-    reply.fields(exchange, |name, value| append(&mut map, name, value));
+    reply.fields(&exchange.id, exchange.started_unix, |name, value| append(&mut map, name, value));
     if reply.grpc.is_none() {
         append(&mut map, b"content-length", itoa::Buffer::new().format(reply.body.len()).as_bytes());
     }

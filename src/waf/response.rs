@@ -26,22 +26,22 @@ pub(crate) struct ResponseState {
 
 impl Transaction {
     /// Takes everything that phase 3 can see.
-    pub(crate) fn take_response_head<'h>(
+    pub(crate) fn take_response_head(
         &mut self,
         program: &Program,
         status: u16,
         protocol: &[u8],
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        tell: impl FnOnce(&mut dyn FnMut(&[u8], &[u8])),
     ) {
         self.response.has_head = true;
         self.response.status = status;
         self.response.protocol = self.store(protocol);
         self.response_headers.clear();
-        for (name, value) in headers {
+        tell(&mut |name, value| {
             let name = self.store(name);
             let value = self.store(value);
             self.response_headers.push(Pair { name, value });
-        }
+        });
         let media_type = headers::find(&self.response_headers, &self.arena, b"Content-Type").unwrap_or_default();
         let end = media_type.iter().position(|byte| *byte == b';').unwrap_or(media_type.len());
         let media_type = media_type.get(..end).unwrap_or_default().trim_ascii();
@@ -51,14 +51,15 @@ impl Transaction {
 
     /// The client is answered with this, by the gateway, and not with what a backend said: phase 5 and the audit log
     /// see it as the response. After a denial of which this is not told they see the status that the rule wanted.
-    pub fn answered<'h>(
+    /// `tell` says name and value of each header field.
+    pub fn answered(
         &mut self,
         program: &Program,
         status: u16,
         protocol: &[u8],
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        tell: impl FnOnce(&mut dyn FnMut(&[u8], &[u8])),
     ) {
-        self.take_response_head(program, status, protocol, headers);
+        self.take_response_head(program, status, protocol, tell);
         self.response.is_own = true;
     }
 
@@ -73,7 +74,7 @@ impl Transaction {
             Some(Disruption::Drop) => 403,
             None => return,
         };
-        self.answered(program, status, b"HTTP/1.1", std::iter::empty());
+        self.answered(program, status, b"HTTP/1.1", |_| {});
     }
 
     /// Undoes the content codings of an inspected body; one that cannot be unfolded is inspected as it is.

@@ -442,7 +442,9 @@ impl Transaction {
         protocol: &[u8],
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Verdict {
-        self.take_response_head(program, status, protocol, headers);
+        self.take_response_head(program, status, protocol, |take| {
+            headers.for_each(|(name, value)| take(name, value));
+        });
         eval::run_phase(program, self, scratch, 3)
     }
 
