@@ -31,8 +31,8 @@ pub const CONFIGURATION_FRAGMENTS: usize = 1_000;
 /// `portcullis_log_dropped_total`; `logs.queue` bounds the lines.
 pub const LOG_QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Series of `portcullis_waf_rule_matches_total`. Bounded by the loaded rules; this holds over reloads with ever new
-/// ones.
+/// Series of `portcullis_waf_rule_matches_total` that a worker counts. Bounded by the loaded rules; this holds over
+/// reloads with ever new ones.
 pub const RULE_METRICS: usize = 20_000;
 
 /// Longest rule file or data file of the rule language. The whole Core Rule Set has 1.1 MB in 50 files. No key:

@@ -5,7 +5,9 @@
 //! atomic updates per observation, a dozen a request, and its label maps hash strings.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Shards of every value. Workers beyond this many share, which is correct and only slower.
@@ -107,6 +109,51 @@ impl<const N: usize> CounterRow<N> {
     pub(super) fn value(&self, column: usize) -> u64 {
         self.shards.iter().map(|s| s.0[column.min(N - 1)].load(Ordering::Relaxed)).sum()
     }
+}
+
+/// What one shard has counted.
+type Counts<K> = Mutex<BTreeMap<K, u64>>;
+
+/// Counts by key, for keys that come to be known as they are counted.
+#[derive(Debug)]
+pub(super) struct CounterMap<K> {
+    shards: Box<[Padded<Counts<K>>; SHARDS]>,
+}
+
+impl<K> Default for CounterMap<K> {
+    fn default() -> Self {
+        Self { shards: Box::new(std::array::from_fn(|_| Padded(Mutex::default()))) }
+    }
+}
+
+impl<K: Ord + Copy> CounterMap<K> {
+    /// Adds one to each of these, unless it is new and a shard has so many keys already.
+    pub(super) fn increment(&self, keys: impl Iterator<Item = K>, most: usize) {
+        let mut counts = lock(&self.shards[shard()].0);
+        for key in keys {
+            if let Some(count) = counts.get_mut(&key) {
+                *count += 1;
+            } else if counts.len() < most {
+                counts.insert(key, 1);
+            }
+        }
+    }
+
+    /// The sums of all shards.
+    pub(super) fn values(&self) -> BTreeMap<K, u64> {
+        let mut sums = BTreeMap::new();
+        for shard in self.shards.iter() {
+            for (key, count) in lock(&shard.0).iter() {
+                *sums.entry(*key).or_default() += count;
+            }
+        }
+        sums
+    }
+}
+
+/// Counters cannot be left half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Most buckets of a histogram, the one for everything beyond included.
@@ -226,6 +273,21 @@ mod tests {
             }
         });
         assert_eq!((counter.value(), gauge.value()), (12_000, 0));
+    }
+
+    #[test]
+    fn keys_add_up_over_threads_and_are_bounded() {
+        let counts = CounterMap::default();
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| counts.increment([1, 2, 1].into_iter(), 10));
+            }
+        });
+        assert_eq!(counts.values(), BTreeMap::from([(1, 24), (2, 12)]));
+        counts.increment([1, 2, 3, 4, 3, 1].into_iter(), 3);
+        let counts = CounterMap::default();
+        counts.increment([1, 2, 3, 1].into_iter(), 2);
+        assert_eq!(counts.values(), BTreeMap::from([(1, 2), (2, 1)]));
     }
 
     #[test]

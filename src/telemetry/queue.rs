@@ -115,21 +115,28 @@ impl LogQueue {
 
     /// Queues whole lines, or drops them.
     pub(super) fn push(&self, kind: LogKind, text: &[u8], lines: usize) {
+        self.push_all(&[(kind, text, lines)]);
+    }
+
+    /// Queues whole lines of several logs, or drops those of the ones that are full.
+    pub(super) fn push_all(&self, parts: &[(LogKind, &[u8], usize)]) {
         let mut state = self.lock();
-        let buffer = &mut state.buffers[kind as usize];
-        let is_full = buffer.lines.saturating_add(lines) > self.capacity.load(Ordering::Relaxed)
-            || buffer.bytes.len().saturating_add(text.len()) > LOG_QUEUE_BYTES;
-        if is_full {
-            drop(state);
-            self.dropped[kind as usize].add(lines as u64);
-            return;
+        let mut should_wake = false;
+        for (kind, text, lines) in parts {
+            let buffer = &mut state.buffers[*kind as usize];
+            let is_full = buffer.lines.saturating_add(*lines) > self.capacity.load(Ordering::Relaxed)
+                || buffer.bytes.len().saturating_add(text.len()) > LOG_QUEUE_BYTES;
+            if is_full {
+                self.dropped[*kind as usize].add(*lines as u64);
+                continue;
+            }
+            buffer.bytes.extend_from_slice(text);
+            buffer.lines += lines;
+            let turns_urgent = (kind.is_urgent() || buffer.bytes.len() >= BATCH_BYTES) && !state.is_urgent;
+            state.is_urgent |= turns_urgent;
+            should_wake |= state.is_writer_idle || turns_urgent;
+            state.is_writer_idle = false;
         }
-        buffer.bytes.extend_from_slice(text);
-        buffer.lines += lines;
-        let turns_urgent = (kind.is_urgent() || buffer.bytes.len() >= BATCH_BYTES) && !state.is_urgent;
-        state.is_urgent |= turns_urgent;
-        let should_wake = state.is_writer_idle || turns_urgent;
-        state.is_writer_idle = false;
         drop(state);
         if should_wake {
             self.wake.notify_one();

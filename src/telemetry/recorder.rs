@@ -50,17 +50,20 @@ impl Recorder {
         self.metrics.count(record, handles);
         LINE.with_borrow_mut(|line| {
             line.clear();
-            let mut told = None;
-            if self.queue.is_enabled(LogKind::Access) {
-                told = Some(access_log::write(line, record));
-                self.queue.push(LogKind::Access, line, 1);
-            }
+            let told = self.queue.is_enabled(LogKind::Access).then(|| access_log::write(line, record));
+            let end = line.len();
             let matches = record.waf.as_ref().map(|waf| waf.matches).unwrap_or_default();
             if !matches.is_empty() && self.queue.is_enabled(LogKind::Firewall) {
                 // Behind the access log's line, from which it takes what both say.
-                let start = line.len();
                 firewall_log::write(line, record, told);
-                self.queue.push(LogKind::Firewall, line.get(start..).unwrap_or_default(), 1);
+            }
+            let (access, firewall) = line.split_at(end);
+            match (access, firewall) {
+                ([], []) => {}
+                (access, []) => self.queue.push(LogKind::Access, access, 1),
+                ([], firewall) => self.queue.push(LogKind::Firewall, firewall, 1),
+                // The queue is locked once for both.
+                _ => self.queue.push_all(&[(LogKind::Access, access, 1), (LogKind::Firewall, firewall, 1)]),
             }
             line.shrink_to(LINE_KEPT_BYTES);
         });

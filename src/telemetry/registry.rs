@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::metrics::{CounterRow, INSPECTION_BOUNDS, LATENCY_BOUNDS, SCORE_BOUNDS};
+use super::metrics::{CounterMap, CounterRow, INSPECTION_BOUNDS, LATENCY_BOUNDS, SCORE_BOUNDS, lock};
 use super::{AccessRecord, Action, Counter, Gauge, Histogram, WafVerdict};
 use crate::config::model::{Configuration, Mode, PoolId, RouteAction, RouteId};
 use crate::limits::RULE_METRICS;
@@ -153,11 +153,6 @@ impl Words {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Counters cannot be left half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Handles of one configuration, by index.
 #[derive(Debug)]
 pub struct RequestHandles {
@@ -217,7 +212,8 @@ pub struct Metrics {
     response_inspection: Histogram,
     inbound_score: Histogram,
     outbound_score: Histogram,
-    rule_matches: Mutex<BTreeMap<(u32, &'static str), u64>>,
+    /// By rule and place in [`MATCH_ACTIONS`].
+    rule_matches: CounterMap<(u32, u8)>,
     faults: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     panics: Counter,
     /// Bodies that are inspected beside the workers now.
@@ -232,6 +228,9 @@ pub struct Metrics {
     last_success_seconds: AtomicU64,
     start_seconds: AtomicU64,
 }
+
+/// What became of a request because of a match.
+const MATCH_ACTIONS: [&str; 3] = ["block", "detect", "log"];
 
 const MODES: [&str; 3] = ["off", "detection", "prevention"];
 
@@ -261,7 +260,7 @@ impl Metrics {
             response_inspection: Histogram::of_durations(INSPECTION_BOUNDS),
             inbound_score: Histogram::of_counts(SCORE_BOUNDS),
             outbound_score: Histogram::of_counts(SCORE_BOUNDS),
-            rule_matches: Mutex::default(),
+            rule_matches: CounterMap::default(),
             faults: Mutex::default(),
             panics: Counter::default(),
             running_aside: Gauge::default(),
@@ -375,19 +374,16 @@ impl Metrics {
     }
 
     fn count_matches(&self, waf: &super::WafRecord<'_>) {
-        let mut counts = lock(&self.rule_matches);
-        for matched in waf.matches {
+        let keys = waf.matches.iter().map(|matched| {
             let action = match (matched.is_disruptive, waf.verdict) {
-                (true, WafVerdict::Blocked) => "block",
-                (true, _) => "detect",
-                (false, _) => "log",
+                (true, WafVerdict::Blocked) => 0,
+                (true, _) => 1,
+                (false, _) => 2,
             };
-            let key = (matched.rule_id.0, action);
-            // Ids come from the loaded rules, so this bound is only reached by reloading ever new ones.
-            if counts.len() < RULE_METRICS || counts.contains_key(&key) {
-                *counts.entry(key).or_default() += 1;
-            }
-        }
+            (matched.rule_id.0, action)
+        });
+        // Ids come from the loaded rules, so this bound is only reached by reloading ever new ones.
+        self.rule_matches.increment(keys, RULE_METRICS);
     }
 
     /// The store whose counts are shown; the first one named stays.
@@ -597,9 +593,10 @@ impl Metrics {
         text.histogram("portcullis_waf_anomaly_score", &[("direction", "inbound")], &self.inbound_score);
         text.histogram("portcullis_waf_anomaly_score", &[("direction", "outbound")], &self.outbound_score);
         text.family("portcullis_waf_rule_matches_total", "counter", "Matches, by rule.");
-        for ((id, action), count) in lock(&self.rule_matches).iter() {
+        for ((id, action), count) in self.rule_matches.values() {
             let id = id.to_string();
-            text.sample("portcullis_waf_rule_matches_total", &[("rule_id", &id), ("action", action)], *count);
+            let action = MATCH_ACTIONS.get(usize::from(action)).copied().unwrap_or_default();
+            text.sample("portcullis_waf_rule_matches_total", &[("rule_id", &id), ("action", action)], count);
         }
         let counts = self.collections.get().map(|collections| collections.counts()).unwrap_or_default();
         let name = "portcullis_waf_collections";
