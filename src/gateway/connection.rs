@@ -26,6 +26,7 @@ use crate::http::h1::{BodyDecoder, BodyPart, HeadLimits, RequestReader, request_
 use crate::http::{HeadError, Known, Version};
 use crate::runtime::clock;
 use crate::telemetry::{Action, ListenerMetrics};
+use crate::tls::socket::Socket;
 
 /// Serves a connection to its end.
 pub(super) async fn serve_connection(
@@ -49,7 +50,7 @@ pub(super) async fn serve_connection(
     let mut timer = Timer::new();
     timer.arm_from(before, settings.timeouts.handshake);
     let handshake = {
-        let mut accept = pin!(TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream));
+        let mut accept = pin!(TlsAcceptor::from(Arc::clone(&tls.config)).accept(Socket::new(stream)));
         poll_fn(|cx| match accept.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|error| cause(&error))),
             Poll::Pending => timer.poll(cx).map(|()| Err("timeout")),

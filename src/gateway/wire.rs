@@ -17,12 +17,13 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use crate::runtime::clock;
+use crate::tls::socket::Socket;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(super) enum ClientStream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl AsyncRead for ClientStream {

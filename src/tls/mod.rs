@@ -5,6 +5,7 @@
 //! | [`server`] | certificates by SNI, ALPN, client certificates |
 //! | [`client`] | roots, name, ALPN, client certificate towards one pool |
 //! | [`ticket`] | the process-wide ticket keys, one set for each client-certificate policy |
+//! | [`socket`] | the TCP connection underneath |
 //! | [`verify`] | failed handshakes, named: chain, name, expired, other |
 //!
 //! rustls with aws-lc-rs, TLS 1.2 and 1.3, X25519MLKEM768 first, no early data (it is replayable, and rules would run on
@@ -15,6 +16,7 @@
 
 pub mod client;
 pub mod server;
+pub mod socket;
 pub mod ticket;
 pub mod verify;
 

@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use super::exchange::BackendStream;
 use crate::dns::{Host, Resolver};
 use crate::tls::client::ClientTls;
+use crate::tls::socket::Socket;
 use crate::tls::verify::{TlsFailure, TlsFailureKind};
 
 /// The layer at which a connection failed.
@@ -172,7 +173,7 @@ impl Target {
             return Ok(Dialed { stream, peer, is_http2: offer_http2, took: start.elapsed() });
         };
         let connector = TlsConnector::from(Arc::clone(tls.config(offer_http2)));
-        let handshake = Box::pin(connector.connect(name.clone(), tcp));
+        let handshake = Box::pin(connector.connect(name.clone(), Socket::new(tcp)));
         match timeout_at(deadline, handshake).await {
             Ok(Ok(stream)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

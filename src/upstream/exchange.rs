@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::idle::{Keep, KeyId};
+use crate::tls::socket::Socket;
 
 /// Body of a request that goes out over HTTP/2.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -142,7 +143,7 @@ pub enum BackendStream {
     /// Clear text.
     Plain(TcpStream),
     /// TLS; boxed so that moving a connection between pool and request moves a pointer.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl BackendStream {
@@ -150,7 +151,7 @@ impl BackendStream {
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => stream.get_ref().0.tcp(),
         }
     }
 
