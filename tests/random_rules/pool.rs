@@ -51,7 +51,8 @@ impl Pool {
         let multi = supply.pick(&[2, 8, 8, 8]);
         let lanes = (0..supply.between(2, 4)).map(|_| lane(supply, multi)).collect();
         let operators = (0..supply.between(2, 5)).map(|_| shared_operator(supply)).collect();
-        Self { targets: all_targets, lanes, operators, phases: supply.pick(PHASES) }
+        let phases = supply.pick(PHASES);
+        Self { targets: distinct(all_targets), lanes: distinct(lanes), operators: distinct(operators), phases }
     }
 
     pub(crate) fn phase(&self, supply: &mut Supply<'_>) -> u8 {
@@ -71,12 +72,12 @@ impl Pool {
     /// Targets with the same operators, but in other lanes: what is asked of a value is the same, and of what becomes of it
     /// is not.
     pub(crate) fn crossed(&self, supply: &mut Supply<'_>) -> Vec<Link> {
-        let (targets, lanes) = (supply.between(2, 3), supply.below(self.lanes.len()));
-        let operators = supply.between(2, 3);
+        let (targets, operators) = (supply.between(2, 3), supply.between(2, 3));
+        let shift = 1 + supply.below(self.lanes.len().max(2) - 1);
         let mut all = Vec::new();
         for (number, targets) in self.targets.iter().take(targets).enumerate() {
             for (place, operator) in self.operators.iter().take(operators).enumerate() {
-                let lane = &self.lanes[(number * (1 + lanes) + place) % self.lanes.len()];
+                let lane = &self.lanes[(number * shift + place) % self.lanes.len()];
                 all.push(Link { targets: targets.clone(), operator: operator.clone(), actions: lane.clone() });
             }
         }
@@ -91,6 +92,16 @@ impl Pool {
         let actions = if supply.one_in(2) { Vec::new() } else { lane };
         Link { targets: vec![target.into()], operator: many_texts(supply), actions }
     }
+}
+
+fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut out = Vec::new();
+    for each in all {
+        if !out.contains(&each) {
+            out.push(each);
+        }
+    }
+    out
 }
 
 /// One lane in `multi` tests the value on its way too.

@@ -276,15 +276,20 @@ impl Maker<'_, '_> {
         self.markers += 1;
         let marker = format!("END-{}", self.markers);
         // A name that a macro can make of what a request has.
-        let made = format!("x{}", text(self.supply));
-        let is_name = made.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let name = if is_name && self.supply.one_in(2) { &made } else { self.supply.pick(&["level", "mode", "y"]) };
+        let rest = text(self.supply);
+        let is_made = rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) && self.supply.one_in(3);
+        let made = format!("x{rest}");
+        let name = if is_made { &made } else { self.supply.pick(&["level", "mode", "y"]) };
         let phase = self.supply.pick(&[1, 1, 2, 2, 3]);
         let [first, second, other] = [(); 3].map(|()| self.supply.pick(&["1", "2", "3"]));
-        let asked = self.supply.pick(&[first, second, other]);
+        let asked = if is_made { other } else { self.supply.pick(&[first, second, other]) };
         self.set(phase, name, first);
-        let Link { targets, operator, mut actions } = self.question();
-        let (way, asked_in): (String, u8) = match self.supply.below(10) {
+        let Link { mut targets, mut operator, mut actions } = self.question();
+        if is_made {
+            targets = vec!["ARGS".into(), "REQUEST_HEADERS".into()];
+            operator = format!("@streq {rest}");
+        }
+        let (way, asked_in): (String, u8) = match if is_made { 9 } else { self.supply.below(9) } {
             0 | 1 => ("deny".into(), 5),
             2 => (self.supply.pick(&["allow", "allow:phase", "allow:request"]).into(), 5),
             3 | 4 => (format!("pass,skip:{}", self.supply.between(1, 2)), phase),
