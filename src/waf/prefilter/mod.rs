@@ -13,6 +13,7 @@ mod classes;
 mod condition;
 mod pairs;
 mod pattern;
+mod plain;
 mod scope;
 mod survey;
 mod texts;
@@ -30,6 +31,7 @@ pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
 pub(crate) use pairs::Sieve;
 use pattern::MOST_SETS;
+use plain::Plain;
 use scope::Scopes;
 pub(crate) use scope::{ALL, ScopeId};
 pub(crate) use survey::BLOCK;
@@ -50,10 +52,8 @@ pub(crate) struct Prefilter {
     bits: Vec<Option<u32>>,
     /// By bit.
     needs: Vec<Needs>,
-    /// Operators that ask for no text, by length: those that it is enough for.
-    textless: Vec<u64>,
-    /// Sets of bytes, and those of these operators that need one of them: the words in which any of them are.
-    sets: Vec<(Signature, Box<[u64]>)>,
+    /// Those that ask for no text, or for one of one byte.
+    plain: Plain,
     /// What transformations look for.
     telling: Signature,
     scopes: Scopes,
@@ -61,10 +61,6 @@ pub(crate) struct Prefilter {
     weights: Vec<usize>,
     /// By text: what it adds to the signature, and the bits of the operators that ask for it.
     asking: Vec<(Signature, Box<[u32]>)>,
-    /// Texts of one byte: their signature, and the operators that ask for them.
-    singles: Vec<(Signature, Box<[u32]>)>,
-    /// All of their signatures.
-    all_singles: Signature,
 }
 
 /// What a value needs besides texts.
@@ -78,16 +74,28 @@ struct Needs {
 impl Needs {
     fn of(condition: &Condition) -> Self {
         let mut needs = Self { length: condition.length.min(LENGTHS - 1) as u8, ..Self::default() };
-        for (slot, set) in needs.sets.iter_mut().zip(&condition.sets) {
-            *slot = signature::of_set(*set);
+        let sets = condition.sets.iter().map(|set| signature::of_set(*set));
+        // Each of the texts may have a byte of a set anyway.
+        let says_more = |set: &Signature| {
+            let has_none = |text: &Vec<u8>| signature::of_value(text) & set == 0;
+            condition.literals.as_ref().is_none_or(|literals| literals.iter().any(has_none))
+        };
+        for (slot, set) in needs.sets.iter_mut().zip(sets.filter(says_more)) {
+            *slot = set;
             needs.count += 1;
         }
         needs
     }
 
+    /// Of each of these a byte.
+    #[inline]
+    fn sets(&self) -> impl Iterator<Item = &Signature> {
+        self.sets.iter().take(usize::from(self.count))
+    }
+
     #[inline]
     fn are_met(&self, signature: Signature, length: u8) -> bool {
-        length >= self.length && self.sets.iter().take(usize::from(self.count)).all(|set| set & signature != 0)
+        length >= self.length && self.sets().all(|set| set & signature != 0)
     }
 }
 
@@ -124,8 +132,9 @@ impl Prefilter {
             filter.bits.push(None);
             conditions.extend(condition.map(|condition| (id, condition)));
         }
-        // Those without texts have the first bits, so that they are in few words.
-        conditions.sort_by_key(|(_, condition)| condition.literals.is_some());
+        // Those without texts or with texts of one byte have the first bits, so that they are in few words.
+        let has_single = |literals: &Vec<Vec<u8>>| literals.iter().any(|text| text.len() == 1);
+        conditions.sort_by_key(|(_, condition)| condition.literals.as_ref().map(|literals| !has_single(literals)));
         for (bit, (id, condition)) in (0_u32..).zip(conditions) {
             if let Some(slot) = filter.bits.get_mut(id as usize) {
                 *slot = Some(bit);
@@ -146,7 +155,7 @@ impl Prefilter {
             asking.entry(pair.to_vec()).or_default();
         }
         filter.words = filter.needs.len().div_ceil(64);
-        filter.add_textless(&textless);
+        filter.plain = Plain::new(&textless, &asking, &filter.needs);
         filter.weights = vec![0; filter.needs.len()];
         let mut texts: Vec<Text> = Vec::new();
         for (text, bits) in &asking {
@@ -155,16 +164,12 @@ impl Prefilter {
                     *weight += 1;
                 }
             }
-            match text.as_slice() {
-                [byte] => filter.singles.push((signature::bit(*byte), bits.as_slice().into())),
-                text => {
-                    texts.push(Text::new(text, pattern::commonness));
-                    let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
-                    filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
-                }
+            if text.len() > 1 {
+                texts.push(Text::new(text, pattern::commonness));
+                let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
+                filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
             }
         }
-        filter.all_singles = filter.singles.iter().fold(0, |all, (bit, _)| all | bit);
         filter.scopes = Scopes::new(texts);
         filter
     }
@@ -182,24 +187,6 @@ impl Prefilter {
     /// Which bit of an answer is about that operator; nothing when its answer depends on more than the value.
     pub(crate) fn bit(&self, operator: OperatorId) -> Option<u32> {
         self.bits.get(operator.0 as usize).copied().flatten()
-    }
-
-    /// Notes what the operators need that ask for no text.
-    fn add_textless(&mut self, textless: &[u32]) {
-        let words = self.words;
-        self.textless = vec![0; LENGTHS * words];
-        let mut sets: BTreeMap<Signature, Vec<u64>> = BTreeMap::new();
-        for bit in textless {
-            let needs = self.needs.get(*bit as usize).copied().unwrap_or_default();
-            for length in usize::from(needs.length)..LENGTHS {
-                set(self.textless.get_mut(length * words..).unwrap_or_default(), *bit);
-            }
-            for needed in needs.sets.iter().take(usize::from(needs.count)) {
-                set(sets.entry(*needed).or_insert_with(|| vec![0; words]), *bit);
-            }
-        }
-        let used = textless.iter().map(|bit| bit / 64 + 1).max().unwrap_or(0) as usize;
-        self.sets = sets.into_iter().map(|(needed, bits)| (needed, bits.into_iter().take(used).collect())).collect();
     }
 
     /// The bits of operators, as a set.
@@ -281,22 +268,9 @@ impl Prefilter {
     /// The class of values in which no text is found.
     #[cold]
     fn ask_plain(&self, classes: &mut Classes, signature: Signature, length: u8) -> ClassId {
-        let answer = &mut classes.draft;
-        let start = usize::from(length) * self.words;
-        answer.clear();
-        answer.extend_from_slice(self.textless.get(start..start + self.words).unwrap_or_default());
-        for (needed, bits) in &self.sets {
-            if needed & signature == 0 {
-                answer.iter_mut().zip(bits).for_each(|(word, bits)| *word &= !bits);
-            }
-        }
-        if signature & self.all_singles != 0 {
-            for (bit, asking) in &self.singles {
-                if signature & bit != 0 {
-                    self.pass(answer, asking, signature, length);
-                }
-            }
-        }
+        classes.draft.clear();
+        classes.draft.resize(self.words, 0);
+        self.plain.ask(signature, length, &self.needs, &mut classes.draft);
         let class = classes.of_draft(signature & self.telling);
         classes.note_plain(signature, length, class);
         class

@@ -1,0 +1,182 @@
+//! Which operators could match a value because of its bytes and its length alone: those that ask for no text, and those
+//! that ask for one of one byte.
+//!
+//! A value has few different bytes. For each of them a table says which texts of one byte and which of all sets it is in,
+//! so nothing is asked of a set that the value has no byte of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{LENGTHS, Needs, set};
+use crate::waf::signature::{self, Signature};
+
+/// Sets that are looked up by byte, a bit each.
+type Sets = u128;
+
+/// Stands for all sets for which there is no bit: their operators' needs have to be looked at.
+const OTHERS: Sets = 1 << (Sets::BITS - 1);
+
+/// These operators, which have the first bits of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
+    /// Words of an answer that are about them.
+    words: usize,
+    /// Those that ask for no text.
+    textless: Vec<u64>,
+    /// By length: those that it is enough for; `words` for each.
+    lengths: Vec<u64>,
+    /// By bit of a signature.
+    bytes: Vec<Byte>,
+    /// By bit of a signature: those that ask for that byte; `words` for each.
+    asking: Vec<u64>,
+    /// By bit of an answer: the sets that the operator needs.
+    needs: Vec<Sets>,
+}
+
+/// What a byte is in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Byte {
+    sets: Sets,
+    /// Does anybody ask for it as a text?
+    is_text: bool,
+}
+
+impl Plain {
+    /// Of operators that ask for no text, and of `texts` with those that ask for each.
+    pub(super) fn new(textless: &[u32], texts: &BTreeMap<Vec<u8>, Vec<u32>>, needs: &[Needs]) -> Self {
+        let singles =
+            || texts.iter().filter_map(|(text, bits)| Some((*text.first().filter(|_| text.len() == 1)?, bits)));
+        let operators: BTreeSet<u32> = singles().flat_map(|(_, bits)| bits).chain(textless).copied().collect();
+        let words = operators.last().map_or(0, |bit| *bit as usize / 64 + 1);
+        let mut plain = Self {
+            words,
+            textless: vec![0; words],
+            lengths: vec![0; LENGTHS * words],
+            bytes: vec![Byte::default(); Signature::BITS as usize],
+            asking: vec![0; Signature::BITS as usize * words],
+            needs: vec![0; words * 64],
+        };
+        textless.iter().for_each(|bit| set(&mut plain.textless, *bit));
+        for (byte, bits) in singles() {
+            let at = signature::of_bytes(&[byte]).trailing_zeros() as usize;
+            if let Some(byte) = plain.bytes.get_mut(at) {
+                byte.is_text = true;
+            }
+            bits.iter().for_each(|bit| set(plain.asking.get_mut(at * words..).unwrap_or_default(), *bit));
+        }
+        let mut sets: Vec<Signature> = Vec::new();
+        for bit in operators {
+            let (Some(needs), Some(asked)) = (needs.get(bit as usize), plain.needs.get_mut(bit as usize)) else {
+                continue;
+            };
+            for length in usize::from(needs.length)..LENGTHS {
+                set(plain.lengths.get_mut(length * words..).unwrap_or_default(), bit);
+            }
+            for needed in needs.sets() {
+                let number = sets.iter().position(|set| set == needed).unwrap_or(sets.len());
+                if number == sets.len() {
+                    sets.push(*needed);
+                }
+                *asked |= (1 as Sets).checked_shl(number as u32).unwrap_or(OTHERS);
+            }
+        }
+        for (bit, byte) in (0..).zip(&mut plain.bytes) {
+            let numbered = (0..Sets::BITS - 1).zip(&sets).filter(|(_, set)| **set >> bit & 1 != 0);
+            byte.sets = numbered.fold(0, |all, (number, _)| all | 1 << number);
+        }
+        plain
+    }
+
+    /// Adds to an answer what could match a value with this signature and length.
+    pub(super) fn ask(&self, signature: Signature, length: u8, needs: &[Needs], answer: &mut [u64]) {
+        let Some(answer) = answer.get_mut(..self.words) else { return };
+        answer.copy_from_slice(&self.textless);
+        let mut met = 0;
+        for (start, half) in [(0, signature as u64), (64, (signature >> 64) as u64)] {
+            let mut left = half;
+            while left != 0 {
+                let at = start + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let Some(byte) = self.bytes.get(at) else { break };
+                met |= byte.sets;
+                if byte.is_text {
+                    let asking = self.asking.get(at * self.words..).unwrap_or_default();
+                    answer.iter_mut().zip(asking).for_each(|(word, asking)| *word |= asking);
+                }
+            }
+        }
+        let lengths = self.lengths.get(usize::from(length) * self.words..).unwrap_or_default();
+        let by_word = self.needs.as_chunks::<64>().0;
+        let unmet = !met;
+        for (number, ((word, long_enough), needed)) in (0..).zip(answer.iter_mut().zip(lengths).zip(by_word)) {
+            *word &= long_enough;
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                let lacking = needed.get(bit as usize & 63).copied().unwrap_or_default() & unmet;
+                if lacking != 0 {
+                    let needs = || needs.get(number * 64 + bit as usize);
+                    if lacking != OTHERS || !needs().is_some_and(|needs| needs.are_met(signature, length)) {
+                        *word &= !(1 << bit);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waf::prefilter::is_set;
+
+    #[test]
+    fn says_what_needs_say() {
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut draw = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % bound
+        };
+        let mut met = 0;
+        for round in 0..200 {
+            // So many that in some rounds there are more sets than are looked up.
+            let count = 1 + draw(120) as u32;
+            let mut needs: Vec<Needs> = Vec::new();
+            let mut texts: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
+            let mut textless: Vec<u32> = Vec::new();
+            for bit in 0..count {
+                let mut all = Needs { length: draw(12) as u8, count: draw(3) as u8, ..Needs::default() };
+                let (low, high) = (draw(usize::MAX), draw(usize::MAX));
+                let bytes = signature::of_bytes(b"abcdefgh0123456789();<>");
+                let set = (low as Signature | (high as Signature) << 64) & bytes;
+                all.sets = [set, signature::of_bytes(&[b"abc("[draw(4)]]), set, set];
+                needs.push(all);
+                if draw(2) == 0 {
+                    textless.push(bit);
+                } else {
+                    (0..1 + draw(3)).for_each(|_| texts.entry(vec![b"a0(<"[draw(4)]]).or_default().push(bit));
+                }
+            }
+            texts.insert(b"longer".to_vec(), vec![0]);
+            let plain = Plain::new(&textless, &texts, &needs);
+            for _ in 0..20 {
+                let value: Vec<u8> = (0..draw(15)).map(|_| b"abcdAB01;<(z"[draw(12)]).collect();
+                let (signature, length) = (signature::of_value(&value), value.len() as u8);
+                let mut answer = vec![0; 2];
+                plain.ask(signature, length, &needs, &mut answer);
+                for bit in 0..count {
+                    let asks = |(text, bits): (&Vec<u8>, &Vec<u32>)| {
+                        text.len() == 1 && bits.contains(&bit) && value.to_ascii_lowercase().contains(&text[0])
+                    };
+                    let is_asked = textless.contains(&bit) || texts.iter().any(asks);
+                    let expected = is_asked && needs[bit as usize].are_met(signature, length);
+                    assert_eq!(is_set(&answer, bit), expected, "round {round}, {bit}, {}", value.escape_ascii());
+                    met += usize::from(expected);
+                }
+            }
+        }
+        assert!(met > 1000, "{met}");
+    }
+}
