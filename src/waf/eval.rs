@@ -327,8 +327,8 @@ fn act(
     subject: &[u8],
     is_hit: bool,
 ) {
-    let needs_message = !rule.has_link
-        && (program.head(rule).logs && transaction.has_lines || transaction.control.audit_engine != AuditEngine::Off);
+    let has_line = program.head(rule).logs && transaction.has_lines && transaction.takes_matches();
+    let needs_message = !rule.has_link && (has_line || transaction.control.audit_engine != AuditEngine::Off);
     let message = if needs_message {
         let operator = program.operator(rule.operator);
         let shown = name.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(name);

@@ -392,6 +392,11 @@ impl Transaction {
         self.has_lines = false;
     }
 
+    /// Is there room for another match that is logged?
+    pub(crate) fn takes_matches(&self) -> bool {
+        self.matches.len() < limits::WAF_MATCHES
+    }
+
     /// Phase 1. `headers` in wire order, names in their case.
     pub fn request_headers<'h>(
         &mut self,

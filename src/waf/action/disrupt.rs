@@ -31,7 +31,9 @@ pub(crate) fn run(
     };
     let disruption = if phase == 5 { None } else { head.disposition.disruption(head.status, location) };
     let may_interrupt = phase != 5 && transaction.control.may_interrupt();
-    let needs_text = head.logs || head.audits || disruption.is_some();
+    let needs_text = disruption.is_some()
+        || head.logs && transaction.takes_matches()
+        || head.audits && transaction.control.audit_engine != AuditEngine::Off;
     let expanded = if needs_text { expand(program, transaction, scratch, rule, head) } else { Expanded::default() };
     let is_disruptive = disruption.is_some();
     let message = if is_disruptive { expanded.message.clone() } else { Vec::new() };
@@ -149,7 +151,7 @@ fn log(
             transaction.audit.push(message);
         }
     }
-    if !head.logs || transaction.matches.len() >= limits::WAF_MATCHES {
+    if !head.logs || !transaction.takes_matches() {
         return;
     }
     let line_text = if transaction.has_lines {
