@@ -6,13 +6,13 @@
 use super::{Scanner, States};
 
 /// States whose exits are known at a time, a power of two.
-pub(super) const KNOWN: usize = 4;
+pub(super) const KNOWN: usize = 8;
 
 /// With fewer bytes left than this it is not worth while to look for exits.
 const FEW_BYTES: usize = 64;
 
 /// With fewer bytes left than this it is not worth while to find out what they are.
-const MANY_BYTES: usize = 512;
+const MANY_BYTES: usize = 1024;
 
 /// A set of bytes, by the halves of each: for each low half a bit for each high one, below 8 and from 8 on.
 #[derive(Debug, Clone, Copy, Default)]

@@ -17,12 +17,15 @@
 //! making of their states.
 
 mod exits;
+mod openings;
 mod places;
 mod states;
 mod workshop;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::OnceLock;
 
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::nfa::thompson::{self, NFA, Transition};
@@ -33,6 +36,7 @@ use regex_syntax::hir::Hir;
 use crate::limits::REGEX_NFA_BYTES;
 pub(crate) use exits::ByteTables;
 use exits::Exits;
+pub(super) use openings::Openings;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(super) struct Scanner {
     classes: [u8; 256],
     /// A byte of each class; behind them stands the end of the value.
     members: Vec<u8>,
+    /// Worked out when the first match is to be found; nothing when it may be without bytes.
+    openings: OnceLock<Option<Box<Openings>>>,
     /// Is some assertion about what stands before?
     asks_for_words: bool,
     asks_for_lines: bool,
@@ -201,6 +207,7 @@ impl Scanner {
         let simulation = PikeVM::new_from_nfa(nfa.clone()).ok()?;
         Some(Self {
             simulation,
+            openings: OnceLock::new(),
             asks_for_words: looks.contains(Look::WordAscii) || looks.contains(Look::WordAsciiNegate),
             asks_for_lines: looks.contains(Look::StartLF),
             nfa,
@@ -212,6 +219,11 @@ impl Scanner {
     /// Bytes it holds.
     pub(super) fn memory_usage(&self) -> usize {
         self.nfa.memory_usage() + self.members.capacity()
+    }
+
+    /// With which bytes matches begin; nothing when they may be without bytes.
+    pub(super) fn openings(&self) -> Option<&Openings> {
+        self.openings.get_or_init(|| Openings::new(self).map(Box::new)).as_deref()
     }
 
     /// Does the pattern match anywhere?
