@@ -12,9 +12,6 @@ use crate::waf::signature::{self, Signature};
 /// Sets that are looked up by byte, a bit each.
 type Sets = u128;
 
-/// Stands for all sets for which there is no bit: their operators' needs have to be looked at.
-const OTHERS: Sets = 1 << (Sets::BITS - 1);
-
 /// These operators, which have the first bits of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
@@ -28,8 +25,14 @@ pub(super) struct Plain {
     bytes: Vec<Byte>,
     /// By bit of a signature: those that ask for that byte; `words` for each.
     asking: Vec<u64>,
+    /// Sets that there are.
+    sets: Sets,
     /// By bit of an answer: the sets that the operator needs.
-    needs: Vec<Sets>,
+    needed: Vec<Sets>,
+    /// By number of a set: those that need it; `words` for each.
+    needing: Vec<u64>,
+    /// Those that need a set for which there is no number: their needs have to be looked at.
+    others: Vec<u64>,
 }
 
 /// What a byte is in.
@@ -53,7 +56,10 @@ impl Plain {
             lengths: vec![0; LENGTHS * words],
             bytes: vec![Byte::default(); Signature::BITS as usize],
             asking: vec![0; Signature::BITS as usize * words],
-            needs: vec![0; words * 64],
+            sets: 0,
+            needed: vec![0; words * 64],
+            needing: Vec::new(),
+            others: vec![0; words],
         };
         textless.iter().for_each(|bit| set(&mut plain.textless, *bit));
         for (byte, bits) in singles() {
@@ -65,7 +71,7 @@ impl Plain {
         }
         let mut sets: Vec<Signature> = Vec::new();
         for bit in operators {
-            let (Some(needs), Some(asked)) = (needs.get(bit as usize), plain.needs.get_mut(bit as usize)) else {
+            let (Some(needs), Some(own)) = (needs.get(bit as usize), plain.needed.get_mut(bit as usize)) else {
                 continue;
             };
             for length in usize::from(needs.length)..LENGTHS {
@@ -73,14 +79,21 @@ impl Plain {
             }
             for needed in needs.sets() {
                 let number = sets.iter().position(|set| set == needed).unwrap_or(sets.len());
+                if number >= Sets::BITS as usize {
+                    set(&mut plain.others, bit);
+                    continue;
+                }
                 if number == sets.len() {
                     sets.push(*needed);
+                    plain.sets |= 1 << number;
+                    plain.needing.resize(sets.len() * words, 0);
                 }
-                *asked |= (1 as Sets).checked_shl(number as u32).unwrap_or(OTHERS);
+                *own |= 1 << number;
+                set(plain.needing.get_mut(number * words..).unwrap_or_default(), bit);
             }
         }
         for (bit, byte) in (0..).zip(&mut plain.bytes) {
-            let numbered = (0..Sets::BITS - 1).zip(&sets).filter(|(_, set)| **set >> bit & 1 != 0);
+            let numbered = (0..).zip(&sets).filter(|(_, set)| **set >> bit & 1 != 0);
             byte.sets = numbered.fold(0, |all, (number, _)| all | 1 << number);
         }
         plain
@@ -105,20 +118,48 @@ impl Plain {
             }
         }
         let lengths = self.lengths.get(usize::from(length) * self.words..).unwrap_or_default();
-        let by_word = self.needs.as_chunks::<64>().0;
-        let unmet = !met;
-        for (number, ((word, long_enough), needed)) in (0..).zip(answer.iter_mut().zip(lengths).zip(by_word)) {
-            *word &= long_enough;
+        answer.iter_mut().zip(lengths).for_each(|(word, long_enough)| *word &= long_enough);
+        let unmet = self.sets & !met;
+        // Ordinary values lack most sets, and few operators are left; others lack few, and most are.
+        if unmet.count_ones() < answer.iter().map(|word| word.count_ones()).sum() {
+            self.remove_by_set(unmet, answer);
+        } else {
+            self.remove_by_operator(unmet, answer);
+        }
+        for (number, (word, others)) in (0..).zip(answer.iter_mut().zip(&self.others)) {
+            let mut left = *word & others;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                if !needs.get(number * 64 + bit as usize).is_some_and(|needs| needs.are_met(signature, length)) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+
+    /// Takes away those that need a set which is not met, set by set.
+    fn remove_by_set(&self, unmet: Sets, answer: &mut [u64]) {
+        for (start, half) in [(0, unmet as u64), (64, (unmet >> 64) as u64)] {
+            let mut left = half;
+            while left != 0 {
+                let number = start + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let needing = self.needing.get(number * self.words..).unwrap_or_default();
+                answer.iter_mut().zip(needing).for_each(|(word, needing)| *word &= !needing);
+            }
+        }
+    }
+
+    /// Likewise, operator by operator.
+    fn remove_by_operator(&self, unmet: Sets, answer: &mut [u64]) {
+        for (word, needed) in answer.iter_mut().zip(self.needed.as_chunks::<64>().0) {
             let mut left = *word;
             while left != 0 {
                 let bit = left.trailing_zeros();
                 left &= left - 1;
-                let lacking = needed.get(bit as usize & 63).copied().unwrap_or_default() & unmet;
-                if lacking != 0 {
-                    let needs = || needs.get(number * 64 + bit as usize);
-                    if lacking != OTHERS || !needs().is_some_and(|needs| needs.are_met(signature, length)) {
-                        *word &= !(1 << bit);
-                    }
+                if needed.get(bit as usize & 63).is_some_and(|needed| needed & unmet != 0) {
+                    *word &= !(1 << bit);
                 }
             }
         }

@@ -206,7 +206,7 @@ impl Known {
         scope: ScopeId,
     ) -> Result<ValueId, Full> {
         if value.len() <= WAF_KEPT_VALUE_BYTES {
-            return self.short(filter, memory, value);
+            return self.short(value, |classes| filter.ask(memory, classes, value, ALL));
         }
         if let Some(id) = self.places.get(&(bytes.buffer, bytes.span, scope)) {
             return Ok(*id);
@@ -229,7 +229,7 @@ impl Known {
         scope: ScopeId,
     ) -> Result<ValueId, Full> {
         if value.len() <= WAF_KEPT_VALUE_BYTES {
-            return self.short(filter, memory, value);
+            return self.short(value, |classes| filter.ask(memory, classes, value, ALL));
         }
         let place = self.hold(value)?;
         let class = filter.ask(memory, &mut self.classes, value, scope);
@@ -240,33 +240,37 @@ impl Known {
     pub(super) fn made_in_case(
         &mut self,
         filter: &Prefilter,
-        memory: &mut Memory,
         value: &[u8],
         other: ValueId,
         signature: Signature,
     ) -> Result<ValueId, Full> {
+        let (class, scope) = (self.class(other), self.scope(other));
         if value.len() <= WAF_KEPT_VALUE_BYTES {
-            return self.short(filter, memory, value);
+            debug_assert_eq!(scope, ALL);
+            return self.short(value, |classes| filter.in_other_case(classes, class, signature));
         }
         let place = self.hold(value)?;
-        let (class, scope) = (self.class(other), self.scope(other));
         let class = filter.in_other_case(&mut self.classes, class, signature);
         Ok(self.passing.push(class, place, scope, 0) | PASSING)
     }
 
-    /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before.
-    fn short(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8]) -> Result<ValueId, Full> {
+    /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before. If it is
+    /// new, `ask` finds its class among all operators.
+    fn short(&mut self, value: &[u8], ask: impl FnOnce(&mut Classes) -> ClassId) -> Result<ValueId, Full> {
         if let Some(id) = self.follow(value) {
             return Ok(id);
         }
         // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
         // bounds what that costs.
         let hash = names::hash(self.seed, value);
-        if let Some(id) = self.keep(filter, memory, value, hash) {
-            *self.following() = id;
-            self.previous = id;
-            return Ok(id);
-        }
+        let ask = match self.keep(value, hash, ask) {
+            Ok(id) => {
+                *self.following() = id;
+                self.previous = id;
+                return Ok(id);
+            }
+            Err(ask) => ask,
+        };
         let Store { infos, bytes, .. } = &self.passing;
         let is_it = |number: u32| {
             let place = infos.get(number as usize).map(|info| info.place);
@@ -276,7 +280,7 @@ impl Known {
             return Ok(number | PASSING);
         }
         let place = self.hold(value)?;
-        let class = filter.ask(memory, &mut self.classes, value, ALL);
+        let class = ask(&mut self.classes);
         let number = self.passing.push(class, place, ALL, 0);
         self.passing_texts.insert(hash, number);
         Ok(number | PASSING)
@@ -309,42 +313,42 @@ impl Known {
         Ok(Place::Own(span))
     }
 
-    /// Finds a value among the kept ones, or adds it; nothing when there is no room.
-    fn keep(&mut self, filter: &Prefilter, memory: &mut Memory, value: &[u8], hash: u32) -> Option<ValueId> {
+    /// Finds a value among the kept ones, or adds it; gives `ask` back when there is no room.
+    fn keep<A: FnOnce(&mut Classes) -> ClassId>(&mut self, value: &[u8], hash: u32, ask: A) -> Result<ValueId, A> {
         if self.index.is_empty() {
             self.index.resize(SLOTS, 0);
         }
         let mut place = hash as usize % SLOTS;
         for _ in 0..PROBES {
-            let slot = self.index.get_mut(place)?;
+            let Some(slot) = self.index.get_mut(place) else { return Err(ask) };
             if *slot == 0 {
                 if self.added >= WAF_KEPT_PER_TRANSACTION {
-                    return None;
+                    return Err(ask);
                 }
                 let bytes = &mut self.kept.bytes;
                 if self.kept.infos.len() >= WAF_KEPT_VALUES || bytes.len() + value.len() > WAF_KEPT_BYTES {
                     self.is_full = true;
-                    return None;
+                    return Err(ask);
                 }
                 let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
                 bytes.extend_from_slice(value);
-                let class = filter.ask(memory, &mut self.classes, value, ALL);
+                let class = ask(&mut self.classes);
                 let id = self.kept.push(class, Place::Own(span), ALL, hash);
                 self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
                 *slot = id as u16 + 1;
                 self.added += 1;
-                return Some(id);
+                return Ok(id);
             }
             let id = u32::from(*slot) - 1;
             if let Some(Info { place: Place::Own(span), hash: known, .. }) = self.kept.infos.get(id as usize)
                 && *known == hash
                 && span.of(&self.kept.bytes) == value
             {
-                return Some(id);
+                return Ok(id);
             }
             place = (place + 1) % SLOTS;
         }
-        None
+        Err(ask)
     }
 
     /// Where the bytes of a value are, and those of its store.

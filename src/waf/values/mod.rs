@@ -371,7 +371,7 @@ impl PhaseValues {
         let result = match known.get_mut(*current) {
             Some(known) if is_changed && is_left_alone => {
                 let signature = in_other_case(signature, transformation);
-                known.made_in_case(filter, memory, &output, id, signature)
+                known.made_in_case(filter, &output, id, signature)
             }
             Some(known) if is_changed => known.made(filter, memory, &output, scopes.made(known.scope(id), place)),
             _ => Ok(id),
