@@ -141,11 +141,7 @@ fn shared_operator(supply: &mut Supply<'_>) -> String {
         3 => format!("@contains {word}"),
         4 => format!("@pm {word} {}", text(supply).trim()),
         5 if supply.one_in(4) => many_texts(supply),
-        5 | 6 => {
-            let own = operator(supply);
-            // Thousands of states, walked for each byte of each value of each rule, take seconds.
-            if own.matches("{0,20}").count() > 2 { format!("@contains {word}") } else { own }
-        }
+        5 | 6 => operator(supply),
         _ => {
             let mut out = String::from("@rx (?:");
             escape(word, &mut out);
