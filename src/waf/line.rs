@@ -77,12 +77,18 @@ fn is_plain(text: &[u8], quotes: bool) -> bool {
 
 /// As ModSecurity 2 writes `logdata`: `\xHH` for quotation marks, backslashes and what is not printable.
 pub(crate) fn escape_hex(text: &[u8], out: &mut Vec<u8>) {
-    for byte in text {
-        match byte {
-            b'"' | b'\\' => hex(*byte, out),
-            0x20..=0x7e => out.push(*byte),
-            _ => hex(*byte, out),
-        }
+    let mut rest = text;
+    while !rest.is_empty() {
+        let plain = rest.iter().position(|byte| !is_plain_byte(*byte, true)).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at(plain);
+        out.extend_from_slice(run);
+        rest = match behind.split_first() {
+            Some((byte, behind)) => {
+                hex(*byte, out);
+                behind
+            }
+            None => behind,
+        };
     }
 }
 
@@ -230,7 +236,8 @@ pub(crate) fn metadata(head: &Head, expanded: &Expanded, line: &mut Vec<u8>) {
     if head.log_data.is_some() {
         field("data", line, |out| {
             let start = out.len();
-            escape_hex(&expanded.data, out);
+            // Each byte takes one at least, so that one too many is enough to know that it is cut.
+            escape_hex(expanded.data.get(..=DATA_BYTES).unwrap_or(&expanded.data), out);
             if out.len() - start > DATA_BYTES {
                 out.truncate(start + DATA_BYTES - 3);
                 out.extend_from_slice(b"...");
