@@ -29,12 +29,10 @@ use super::program::OperatorId;
 use super::signature::{self, Signature};
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
-pub(crate) use pairs::Sieve;
 use pattern::MOST_SETS;
 use plain::Plain;
 use scope::Scopes;
 pub(crate) use scope::{ALL, ScopeId};
-pub(crate) use survey::BLOCK;
 use survey::Survey;
 use texts::Text;
 

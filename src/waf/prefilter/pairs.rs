@@ -32,11 +32,11 @@ pub(super) struct Pairs {
 /// Of each bucket the bytes that its texts begin with, and those that may stand second and third behind; a byte counts as
 /// one when its low and its high half belong to such bytes.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Sieve {
+pub(super) struct Sieve {
     /// By half of the buckets, place, and low half of the byte: a bit for each bucket.
-    pub(crate) low: [[[u8; 16]; 3]; 2],
+    low: [[[u8; 16]; 3]; 2],
     /// Likewise by its high half.
-    pub(crate) high: [[[u8; 16]; 3]; 2],
+    high: [[[u8; 16]; 3]; 2],
 }
 
 impl Sieve {
@@ -179,7 +179,7 @@ impl Pairs {
         #[cfg(target_arch = "x86_64")]
         if let Some(sieve) = &self.sieve {
             hits.resize(blocks, 0);
-            crate::waf::wide::sift(sieve, folded, hits);
+            crate::waf::wide::sift(&sieve.low, &sieve.high, folded, hits);
         }
         if hits.is_empty()
             && let Some(triples) = self.triples.first_chunk()
@@ -263,7 +263,7 @@ mod tests {
             folded.resize(blocks * BLOCK + BLOCK + 8, 0);
             let (mut one, mut other) = (vec![0; blocks], vec![0; blocks]);
             plainly(&sieve, &folded, &mut one);
-            crate::waf::wide::sift(&sieve, &folded, &mut other);
+            crate::waf::wide::sift(&sieve.low, &sieve.high, &folded, &mut other);
             assert_eq!(one, other, "round {round}");
             for number in (0..keys.len()).take_while(|number| number * 3 + 3 <= blocks * BLOCK) {
                 assert!(one[number * 3 / BLOCK] >> (number * 3 % BLOCK) & 1 == 1, "round {round}, key {number}");

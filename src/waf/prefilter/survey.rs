@@ -3,7 +3,10 @@
 use crate::waf::signature::{self, Signature};
 
 /// Bytes that are looked at together.
-pub(crate) const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
+
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(BLOCK == crate::waf::wide::BLOCK, "both ways take the same step");
 
 /// Bytes behind the end of a value that may be read: they are zero.
 const MARGIN: usize = BLOCK + 8;

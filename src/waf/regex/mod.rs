@@ -35,7 +35,6 @@ pub use ast::ByteSet;
 use backtrack::Backtracker;
 pub use cache::RegexCache;
 use plain::Plain;
-pub(crate) use scanner::ByteTables;
 use scanner::Scanner;
 
 /// How a pattern is read and run. The default is ModSecurity 2's reading.

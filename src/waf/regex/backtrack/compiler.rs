@@ -9,9 +9,9 @@ pub(in crate::waf::regex) struct Compiler {
     pub(in crate::waf::regex) code: Vec<Instruction>,
     pub(in crate::waf::regex) counters: usize,
     pub(in crate::waf::regex) early: Early,
-    /// For [`super::match_limit`].
+    /// For [`crate::waf::regex::match_limit`].
     pub(in crate::waf::regex) is_counting: bool,
-    /// For [`Backtracker::compile_tracer`].
+    /// For [`super::Backtracker::compile_tracer`].
     pub(in crate::waf::regex) looks_ahead: bool,
 }
 

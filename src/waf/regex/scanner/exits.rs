@@ -16,8 +16,8 @@ const MANY_BYTES: usize = 1024;
 
 /// A set of bytes, by the halves of each: for each low half a bit for each high one, below 8 and from 8 on.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ByteTables {
-    pub(crate) rows: [[u8; 16]; 2],
+pub(super) struct ByteTables {
+    rows: [[u8; 16]; 2],
 }
 
 impl ByteTables {
@@ -29,7 +29,7 @@ impl ByteTables {
     }
 
     #[inline]
-    pub(crate) fn contains(&self, byte: u8) -> bool {
+    fn contains(&self, byte: u8) -> bool {
         let row = self.rows.get(usize::from(byte >> 7)).and_then(|rows| rows.get(usize::from(byte & 15)));
         row.is_some_and(|row| row >> (byte >> 4 & 7) & 1 != 0)
     }
@@ -38,12 +38,14 @@ impl ByteTables {
     pub(super) fn find(&self, value: &[u8]) -> usize {
         #[cfg(target_arch = "x86_64")]
         if crate::waf::wide::is_there() {
-            return crate::waf::wide::find(self, value);
+            let (blocks, rest) = value.as_chunks();
+            let found = crate::waf::wide::find(&self.rows, blocks);
+            return found.unwrap_or_else(|| value.len() - rest.len() + self.find_plainly(rest));
         }
         self.find_plainly(value)
     }
 
-    pub(crate) fn find_plainly(&self, value: &[u8]) -> usize {
+    pub(super) fn find_plainly(&self, value: &[u8]) -> usize {
         value.iter().position(|byte| self.contains(*byte)).unwrap_or(value.len())
     }
 }

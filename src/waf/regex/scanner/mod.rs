@@ -34,7 +34,6 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::Hir;
 
 use crate::limits::REGEX_NFA_BYTES;
-pub(crate) use exits::ByteTables;
 use exits::Exits;
 pub(super) use openings::Openings;
 

@@ -1,6 +1,7 @@
 //! Against the reference, and of the bounds.
 
 use super::super::{Captures, Regex, RegexCache, RegexOptions};
+use super::exits::ByteTables;
 use super::*;
 use crate::limits::REGEX_STATES_BYTES;
 
