@@ -277,7 +277,7 @@ async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
     let mut gateway = Gateway::start(&lab, &configuration.text());
     let load = Load::start(&lab, &gateway, 4);
     load.more(100).await;
-    let mut memory = Vec::new();
+    let (mut memory, mut threads) = (Vec::new(), Vec::new());
     for round in 0..count {
         // Every other time something changes: the pool, so that snapshots differ in more than their number.
         configuration.pool = format!("    retry: {{ attempts: {} }}", 1 + round % 2);
@@ -291,6 +291,7 @@ async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
         memory.push(gateway.memory_kb("VmRSS"));
+        threads.push(gateway.status("Threads"));
     }
     let (good, bad) = load.stop().await;
     assert!(bad.is_empty(), "{bad:?}");
@@ -300,10 +301,15 @@ async fn reloads_under_load_lose_nothing_and_keep_no_memory() {
         part.sort_unstable();
         part[part.len() / 2]
     };
-    let (early, late) = (median(&memory[count / 5..count * 2 / 5]), median(&memory[count * 4 / 5..]));
+    let (warm, end) = (count / 5..count * 2 / 5, count * 4 / 5..count);
+    let (early, late) = (median(&memory[warm.clone()]), median(&memory[end.clone()]));
     let peak = gateway.memory_kb("VmHWM");
-    eprintln!("{count} reloads, {good} requests: {early} kB after warm-up, {late} kB at the end, peak {peak} kB");
-    assert!(late * 100 <= early * 105, "{early} kB became {late} kB");
+    // Configurations are read by a thread of a pool; one that first runs later brings memory of its own, once.
+    let begun = median(&threads[end]).saturating_sub(median(&threads[warm]));
+    eprintln!(
+        "{count} reloads, {good} requests: {early} kB after warm-up, {late} kB at the end, peak {peak} kB, {begun} more threads"
+    );
+    assert!(late * 100 <= early * 105 + begun * 204_800, "{early} kB became {late} kB, with {begun} more threads");
     assert_eq!(gateway.metric("portcullis_config_reloads_total", "failure"), 0.0);
     gateway.assert_sound();
 }

@@ -276,6 +276,11 @@ impl Gateway {
 
     /// A field of `/proc/PID/status`, in kB.
     pub(crate) fn memory_kb(&self, field: &str) -> u64 {
+        self.status(field)
+    }
+
+    /// A number of the process as the kernel tells it.
+    pub(crate) fn status(&self, field: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("a process");
         let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).expect("a field");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
