@@ -284,7 +284,7 @@ mod tests {
             }
         });
         assert_eq!(counts.values(), BTreeMap::from([(1, 24), (2, 12)]));
-        counts.increment([1, 2, 3, 4, 3, 1].into_iter(), 3);
+        // Of one shard.
         let counts = CounterMap::default();
         counts.increment([1, 2, 3, 1].into_iter(), 2);
         assert_eq!(counts.values(), BTreeMap::from([(1, 2), (2, 1)]));

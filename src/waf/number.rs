@@ -2,6 +2,10 @@
 
 /// `atoi`: white space, a sign, digits; everything else ends the number, and nothing is 0. Saturates.
 pub(crate) fn atoi(text: &[u8]) -> i64 {
+    // Scores are nothing but a few digits.
+    if let Some(number) = whole(text) {
+        return number;
+    }
     let mut rest = text;
     while let [first, tail @ ..] = rest {
         if !super::collection::headers::is_space(*first) {
@@ -64,7 +68,9 @@ mod tests {
     #[test]
     fn whole_numbers_are_read_alike() {
         for text in [&b"0"[..], b"7", b"0012", b"2147483647", b"2147483648", b"99999999999999999"] {
-            assert_eq!(whole(text), Some(atoi(text)), "{}", String::from_utf8_lossy(text));
+            // A sign is read the other way.
+            let signed = [b"+", text].concat();
+            assert_eq!(whole(text), Some(atoi(&signed)), "{}", String::from_utf8_lossy(text));
         }
         for text in [&b""[..], b" 7", b"-7", b"+7", b"7x", b"7/", b"7:", b"999999999999999999"] {
             assert_eq!(whole(text), None, "{}", String::from_utf8_lossy(text));

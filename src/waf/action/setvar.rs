@@ -8,7 +8,7 @@ use crate::waf::collection::Variable;
 use crate::waf::collection::tx::TxName;
 use crate::waf::expand::Text;
 use crate::waf::line;
-use crate::waf::number::{atoi, whole};
+use crate::waf::number::atoi;
 use crate::waf::program::{Program, RuleIndex, TxSlot};
 use crate::waf::scratch::Scratch;
 use crate::waf::transaction::Transaction;
@@ -111,8 +111,7 @@ pub(crate) fn sum(old: &[u8], change: &[u8]) -> i64 {
 fn add_to(transaction: &mut Transaction, name: TxName<'_>, amount: i64) {
     let held = transaction.tx_value(name).map(|span| span.of(&transaction.arena)).unwrap_or_default();
     let mut buffer = itoa::Buffer::new();
-    let number = whole(held).unwrap_or_else(|| atoi(held));
-    let sum = buffer.format(bounded_sum(number, amount)).as_bytes();
+    let sum = buffer.format(bounded_sum(atoi(held), amount)).as_bytes();
     // Scores that are put together from scores of 0 stay what they are.
     let is_same = held == sum
         && matches!(name, TxName::Slot(slot) if transaction.tx.held(slot).is_some_and(|(_, name)| name.is_none()));

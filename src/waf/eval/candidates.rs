@@ -360,13 +360,12 @@ fn test_shared(
     let is_recalled =
         operator == rule.operator && values.recall(program, operator, rule.captures, id, &mut scratch.evidence);
     let outcome =
-        if is_recalled { Outcome::Match } else { ask(program, transaction, scratch, values, index, rule, member, id) };
+        if is_recalled { Outcome::Match } else { ask(program, transaction, scratch, values, index, rule, id) };
     let changed = if id == member.id { None } else { Some(values.own_bytes(id)) };
     conclude(program, transaction, scratch, index, rule, &member.value, &values.text, changed, outcome)
 }
 
 /// Puts what a lane made of a value to the rule's operator, and learns from the answer.
-#[expect(clippy::too_many_arguments, reason = "as above")]
 fn ask(
     program: &Program,
     transaction: &Transaction,
@@ -374,14 +373,9 @@ fn ask(
     values: &mut PhaseValues,
     index: RuleIndex,
     rule: &Rule,
-    member: Member,
     id: ValueId,
 ) -> Outcome {
-    let bytes = if id == member.id {
-        transaction.bytes(program, &values.text, member.value.bytes)
-    } else {
-        values.own_bytes(id)
-    };
+    let bytes = values.bytes(program, transaction, id);
     let own = program.operator(rule.operator);
     let outcome = operate::test(own, program, transaction, scratch, index, rule.captures, bytes);
     let operator = asked_operator(program, transaction, index, rule);

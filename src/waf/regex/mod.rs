@@ -266,7 +266,7 @@ impl Regex {
             return Ok(plain.end(haystack).is_some());
         }
         if let Some(limited) = &inner.match_limit {
-            limited.search(&mut cache.memory, haystack, 0, 0, u64::MAX, None)?;
+            limited.search(&mut cache.memory, haystack, 0, 0, u64::MAX)?;
         }
         let Some(scanner) = &inner.scanner else {
             return self.backtrack(cache, haystack, 0, 0);
@@ -297,7 +297,11 @@ impl Regex {
         inner.tracer.get_or_init(|| {
             // It was parsed before: keeping the trees of all patterns for the few that ever match would be dearer.
             let node = parser::parse(&inner.pattern, &inner.options).map_or(ast::Node::Empty, |parsed| parsed.node);
-            Backtracker::compile_tracer(&node, inner.group_names.len())
+            Backtracker::compile_tracer(
+                &node,
+                inner.group_names.len(),
+                inner.scanner.as_ref().and_then(Scanner::openings),
+            )
         })
     }
 
@@ -334,8 +338,7 @@ impl Regex {
         }
         let tracer = (inner.backtracker.is_none() && inner.scanner.is_some()).then(|| self.tracer());
         if let Some(tracer) = tracer.filter(|_| !inner.is_traced_out()) {
-            let openings = inner.scanner.as_ref().and_then(Scanner::openings);
-            let found = tracer.search(&mut cache.memory, haystack, start, start, REGEX_TRACE_STEPS, openings);
+            let found = tracer.search(&mut cache.memory, haystack, start, start, REGEX_TRACE_STEPS);
             inner.traced.fetch_add(cache.memory.steps(), Ordering::Relaxed);
             if let Ok(is_match) = found {
                 if is_match {
@@ -358,7 +361,7 @@ impl Regex {
                     // It takes another way than PCRE through rounds of a loop that consume nothing.
                     let from = captures.span(0).map_or(start, |(start, _)| start);
                     // Out of steps, the automaton's groups are good enough: the match stands.
-                    if tracer.search(&mut cache.memory, haystack, start, from, inner.options.backtrack_steps, None)
+                    if tracer.search(&mut cache.memory, haystack, start, from, inner.options.backtrack_steps)
                         == Ok(true)
                     {
                         captures.take(cache.memory.slots());
@@ -392,7 +395,7 @@ impl Regex {
     ) -> Result<bool, LimitExceeded> {
         match &self.inner.backtracker {
             Some(engine) => {
-                engine.search(&mut cache.memory, haystack, search_start, from, self.inner.options.backtrack_steps, None)
+                engine.search(&mut cache.memory, haystack, search_start, from, self.inner.options.backtrack_steps)
             }
             None => Ok(false),
         }

@@ -94,6 +94,8 @@ pub(crate) struct Backtracker {
     slots: usize,
     /// Bytes a match can begin with; none when it may consume nothing.
     first: Option<ByteSet>,
+    /// The first two, where they are known; looked at instead.
+    openings: Option<Openings>,
     is_anchored: bool,
     pub(in crate::waf::regex) match_limit: Option<MatchLimit>,
 }
@@ -185,8 +187,9 @@ impl Backtracker {
     }
 
     /// With a look at the next byte before each way is gone, which takes fewer steps, so budgets mean something else.
-    pub(in crate::waf::regex) fn compile_tracer(node: &Node, groups: usize) -> Self {
-        Self::build(node, groups, Compiler { looks_ahead: true, ..Compiler::default() })
+    pub(in crate::waf::regex) fn compile_tracer(node: &Node, groups: usize, openings: Option<Openings>) -> Self {
+        let tracer = Self::build(node, groups, Compiler { looks_ahead: true, ..Compiler::default() });
+        Self { openings, ..tracer }
     }
 
     pub(in crate::waf::regex) fn build(node: &Node, groups: usize, mut compiler: Compiler) -> Self {
@@ -200,6 +203,7 @@ impl Backtracker {
             counters: compiler.counters,
             slots: groups * 2,
             first: (!is_nullable).then_some(first),
+            openings: None,
             is_anchored: begins_at_start(node),
             match_limit: None,
         }
@@ -210,8 +214,7 @@ impl Backtracker {
         self.code.capacity() * size_of::<Instruction>() + boxes
     }
 
-    /// The leftmost match that begins at `from` or later; its groups are in the memory afterwards. `openings` are the
-    /// pattern's, where they are known.
+    /// The leftmost match that begins at `from` or later; its groups are in the memory afterwards.
     pub(crate) fn search(
         &self,
         memory: &mut Memory,
@@ -219,27 +222,20 @@ impl Backtracker {
         search_start: usize,
         from: usize,
         max_steps: u64,
-        openings: Option<&Openings>,
     ) -> Result<bool, LimitExceeded> {
         memory.gone_over.clear();
         let mut machine = Machine { code: &self.code, haystack, memory, steps: max_steps, counts: 0, search_start };
-        let found = self.search_from(&mut machine, haystack, from, openings);
+        let found = self.search_from(&mut machine, haystack, from);
         machine.memory.steps = max_steps - machine.steps;
         found
     }
 
-    fn search_from(
-        &self,
-        machine: &mut Machine<'_>,
-        haystack: &[u8],
-        from: usize,
-        openings: Option<&Openings>,
-    ) -> Result<bool, LimitExceeded> {
+    fn search_from(&self, machine: &mut Machine<'_>, haystack: &[u8], from: usize) -> Result<bool, LimitExceeded> {
         let max_counts = self.match_limit.as_ref().map_or(u64::MAX, |limit| limit.counts);
         let mut start = from;
         while start <= haystack.len() {
             let rest = haystack.get(start..).unwrap_or_default();
-            if let Some(openings) = openings {
+            if let Some(openings) = &self.openings {
                 match openings.find(rest) {
                     Some(skipped) => start += skipped,
                     None => return Ok(false),

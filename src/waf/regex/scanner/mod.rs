@@ -25,8 +25,6 @@ mod workshop;
 #[cfg(test)]
 mod tests;
 
-use std::sync::OnceLock;
-
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::nfa::thompson::{self, NFA, Transition};
 use regex_automata::util::look::Look;
@@ -47,8 +45,6 @@ pub(super) struct Scanner {
     classes: [u8; 256],
     /// A byte of each class; behind them stands the end of the value.
     members: Vec<u8>,
-    /// Worked out when the first match is to be found; nothing when it may be without bytes.
-    openings: OnceLock<Option<Box<Openings>>>,
     /// Is some assertion about what stands before?
     asks_for_words: bool,
     asks_for_lines: bool,
@@ -206,7 +202,6 @@ impl Scanner {
         let simulation = PikeVM::new_from_nfa(nfa.clone()).ok()?;
         Some(Self {
             simulation,
-            openings: OnceLock::new(),
             asks_for_words: looks.contains(Look::WordAscii) || looks.contains(Look::WordAsciiNegate),
             asks_for_lines: looks.contains(Look::StartLF),
             nfa,
@@ -221,8 +216,8 @@ impl Scanner {
     }
 
     /// With which bytes matches begin; nothing when they may be without bytes.
-    pub(super) fn openings(&self) -> Option<&Openings> {
-        self.openings.get_or_init(|| Openings::new(self).map(Box::new)).as_deref()
+    pub(super) fn openings(&self) -> Option<Openings> {
+        Openings::new(self)
     }
 
     /// Does the pattern match anywhere?

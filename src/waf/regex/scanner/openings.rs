@@ -10,7 +10,7 @@ use super::{Scanner, Workshop};
 use crate::waf::regex::ast::ByteSet;
 
 /// The first two bytes of matches.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Openings {
     /// Class of each byte.
     classes: [u8; 256],
