@@ -37,6 +37,7 @@ mod request_body;
 mod response;
 mod scratch;
 mod settings;
+mod sieve;
 mod signature;
 mod trace;
 mod transaction;

@@ -1,5 +1,5 @@
-//! Looking at values with AVX2, 32 bytes at a time: the first look (`prefilter::survey`), the search for short texts
-//! (`prefilter::pairs`) and that for bytes of a set (`regex::scanner`). These hold what must find the same without it, and
+//! Looking at values with AVX2, 32 bytes at a time: the first look (`prefilter::survey`), the search for what may begin
+//! with three bytes (`sieve`) and that for bytes of a set (`regex::scanner`). These hold what must find the same without it, and
 //! decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes

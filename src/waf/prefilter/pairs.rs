@@ -1,11 +1,11 @@
 //! Short texts, found by two of their bytes and what may stand behind these.
 //!
 //! Exact is a table by three bytes ([`Pairs::of_triple`]), asked at every place by a walk of one dependent step per byte.
-//! Where vector instructions are there, a [`Sieve`] says for 32 places at once where it is worth asking. The sieve has
-//! texts in 16 buckets: sets of first, second and third bytes for each.
+//! Where vector instructions are there, a [`Sieve`] says for 32 places at once where it is worth asking.
 
 use super::survey::BLOCK;
 use super::texts::{Anchored, Bucket, Found};
+use crate::waf::sieve::{self, Sieve};
 
 /// Kinds of bytes that pairs are found by: every byte that is in one should have a kind of its own.
 const KINDS: usize = 64;
@@ -29,75 +29,23 @@ pub(super) struct Pairs {
     sieve: Option<Box<Sieve>>,
 }
 
-/// Of each bucket the bytes that its texts begin with, and those that may stand second and third behind; a byte counts as
-/// one when its low and its high half belong to such bytes.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Sieve {
-    /// By half of the buckets, place, and low half of the byte: a bit for each bucket.
-    low: [[[u8; 16]; 3]; 2],
-    /// Likewise by its high half.
-    high: [[[u8; 16]; 3]; 2],
-}
-
-impl Sieve {
-    /// Of texts by the three bytes that they are found by; without a third, any byte may stand there.
-    fn of(mut keys: Vec<(u8, u8, Option<u8>)>) -> Self {
-        let mut sieve = Self::default();
-        // Neighbours in this order share high halves, and sets with one high half are exact.
-        keys.sort_by_key(|key| ((key.0 >> 4, key.1 >> 4, key.2.map(|byte| byte >> 4)), *key));
-        keys.dedup();
-        let count = keys.len();
-        for (number, (first, second, third)) in keys.into_iter().enumerate() {
-            let bucket = number * 16 / count;
-            let mut add = |place: usize, byte: u8| {
-                let bit = 1 << (bucket % 8);
-                let [low, high] = [&mut sieve.low, &mut sieve.high].map(|half| half.get_mut(bucket / 8));
-                for (rows, nibble) in [(low, byte & 15), (high, byte >> 4)] {
-                    if let Some(row) = rows.and_then(|rows| rows.get_mut(place)?.get_mut(usize::from(nibble))) {
-                        *row |= bit;
-                    }
-                }
-            };
-            add(0, first);
-            add(1, second);
-            match third {
-                Some(byte) => add(2, byte),
-                None => (0..=u8::MAX).for_each(|byte| add(2, byte)),
-            }
+/// A sieve of texts by the three bytes that they are found by; without a third, any byte may stand there.
+fn sieve(mut keys: Vec<(u8, u8, Option<u8>)>) -> Sieve {
+    let mut sieve = Sieve::default();
+    // Neighbours in this order share high halves, and sets with one high half are exact.
+    keys.sort_by_key(|key| ((key.0 >> 4, key.1 >> 4, key.2.map(|byte| byte >> 4)), *key));
+    keys.dedup();
+    let count = keys.len();
+    for (number, (first, second, third)) in keys.into_iter().enumerate() {
+        let bucket = number * sieve::BUCKETS / count;
+        sieve.add(bucket, 0, first);
+        sieve.add(bucket, 1, second);
+        match third {
+            Some(byte) => sieve.add(bucket, 2, byte),
+            None => (0..=u8::MAX).for_each(|byte| sieve.add(bucket, 2, byte)),
         }
-        sieve
     }
-
-    /// The buckets of one half whose texts may have this byte first, second or third, a bit each.
-    fn buckets(&self, half: usize, place: usize, byte: u8) -> u8 {
-        let row = |rows: &[[[u8; 16]; 3]; 2], nibble: u8| {
-            rows.get(half).and_then(|rows| rows.get(place)?.get(usize::from(nibble)).copied()).unwrap_or_default()
-        };
-        row(&self.low, byte & 15) & row(&self.high, byte >> 4)
-    }
-
-    /// The share of places that pass, about.
-    fn passing(&self, commonness: impl Fn(u8) -> f64) -> f64 {
-        let common: Vec<(u8, f64)> = (0..=u8::MAX).map(|byte| (byte, commonness(byte))).collect();
-        let whole: f64 = common.iter().map(|(_, share)| share).sum();
-        let mut all = 0.0;
-        for (half, bucket) in (0..16).map(|bucket| (bucket / 8, 1 << (bucket % 8))) {
-            let share = |place: usize| {
-                let members = common.iter().filter(|(byte, _)| self.buckets(half, place, *byte) & bucket != 0);
-                members.map(|(_, share)| share / whole).sum::<f64>()
-            };
-            all += (0..3).map(share).product::<f64>();
-        }
-        all
-    }
-}
-
-/// Are there vector instructions to sift with?
-fn is_wide() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return crate::waf::wide::is_there();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    sieve
 }
 
 impl Pairs {
@@ -120,12 +68,12 @@ impl Pairs {
                 *kind = (1 + number % (KINDS - 1)) as u8;
             }
         }
-        if is_wide() {
+        if sieve::is_fast() {
             let key = |found: &Found<'_>| match *found.key {
                 [first, second, ..] => Some((first, second, behind(found))),
                 _ => None,
             };
-            let sieve = Sieve::of(found.iter().filter_map(key).collect());
+            let sieve = sieve(found.iter().filter_map(key).collect());
             all.sieve = (sieve.passing(commonness) < COARSE).then(|| Box::new(sieve));
         }
         let mut found: Vec<(usize, &Found<'_>)> =
@@ -176,10 +124,9 @@ impl Pairs {
     pub(super) fn find(&self, folded: &[u8], len: usize, hits: &mut Vec<u32>) {
         let blocks = len.div_ceil(BLOCK);
         hits.clear();
-        #[cfg(target_arch = "x86_64")]
         if let Some(sieve) = &self.sieve {
             hits.resize(blocks, 0);
-            crate::waf::wide::sift(&sieve.low, &sieve.high, folded, hits);
+            sieve.sift(folded, hits);
         }
         if hits.is_empty()
             && let Some(triples) = self.triples.first_chunk()
@@ -214,62 +161,4 @@ fn walk(triples: &[u64; PAIRS], kinds: &[u8; 256], block: &[u8; BLOCK + 4], fill
     *kind = pair >> 6;
     // The last one is at the upper end.
     hits.checked_shr((BLOCK - filled) as u32).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the sieve lets pass, place by place.
-    fn plainly(sieve: &Sieve, folded: &[u8], sifted: &mut [u32]) {
-        for (block, word) in sifted.iter_mut().enumerate() {
-            for place in 0..BLOCK {
-                let at = block * BLOCK + place;
-                let passes =
-                    |half| (0..3).fold(u8::MAX, |all, next| all & sieve.buckets(half, next, folded[at + next]));
-                *word |= u32::from(passes(0) | passes(1) != 0) << place;
-            }
-        }
-    }
-
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn both_ways_let_the_same_pass() {
-        if !crate::waf::wide::is_there() {
-            eprintln!("SKIPPED: this processor has no AVX2");
-            return;
-        }
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize
-        };
-        let mut passed = 0;
-        for round in 1..400 {
-            let mut byte = |round: usize| (b'0' as usize + draw() % [3, 40, 150][round % 3]) as u8;
-            let keys: Vec<_> =
-                (0..round % 70).map(|key| (byte(key), byte(round), (key % 5 > 0).then(|| byte(round)))).collect();
-            let sieve = Sieve::of(keys.clone());
-            let blocks = round % 5;
-            let mut folded: Vec<u8> = (0..blocks * BLOCK).map(|_| byte(round)).collect();
-            for (number, (first, second, third)) in keys.iter().enumerate() {
-                let key = [*first, *second, third.unwrap_or(b'x')];
-                if let Some(there) = folded.get_mut(number * 3..number * 3 + 3) {
-                    there.copy_from_slice(&key);
-                }
-            }
-            folded.resize(blocks * BLOCK + BLOCK + 8, 0);
-            let (mut one, mut other) = (vec![0; blocks], vec![0; blocks]);
-            plainly(&sieve, &folded, &mut one);
-            crate::waf::wide::sift(&sieve.low, &sieve.high, &folded, &mut other);
-            assert_eq!(one, other, "round {round}");
-            for number in (0..keys.len()).take_while(|number| number * 3 + 3 <= blocks * BLOCK) {
-                assert!(one[number * 3 / BLOCK] >> (number * 3 % BLOCK) & 1 == 1, "round {round}, key {number}");
-                passed += 1;
-            }
-        }
-        assert!(passed > 1000, "{passed}");
-    }
 }
