@@ -42,6 +42,7 @@ mod signature;
 mod trace;
 mod transaction;
 pub mod transformation;
+mod utf8;
 mod values;
 mod verdict;
 #[cfg(target_arch = "x86_64")]

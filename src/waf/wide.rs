@@ -1,6 +1,6 @@
 //! Looking at values with AVX2, 32 bytes at a time: the first look (`prefilter::survey`), the search for what may begin
-//! with three bytes (`sieve`) and that for bytes of a set (`regex::scanner`). These hold what must find the same without it, and
-//! decide what runs.
+//! with three bytes (`sieve`) and that for bytes of a set (`regex::scanner`), and whether text is UTF-8 (`utf8`). These
+//! hold what must find the same without it, and decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes
 //! none of table look-ups. On 24 November 2026, AMD EPYC, instructions a byte of plain
@@ -11,9 +11,9 @@
 
 use std::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm_movemask_epi8, _mm_slli_epi16, _mm256_and_si256, _mm256_blendv_epi8,
-    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
-    _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm256_storeu_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_max_epu8,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_srli_epi16, _mm256_storeu_si256, _mm256_subs_epu8,
 };
 
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
@@ -154,6 +154,61 @@ fn find_avx2([rows, beyond_ascii]: &[[u8; 16]; 2], blocks: &[[u8; BLOCK]]) -> Op
         }
     }
     None
+}
+
+/// What is left at the end of a value, with something behind it.
+fn padded(rest: &[u8], with: u8) -> [u8; BLOCK] {
+    let mut block = [with; BLOCK];
+    for (place, byte) in block.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    block
+}
+
+/// As `utf8::is_in_form_plainly`; with `STRICT` as `utf8::is_strict`.
+pub(crate) fn is_utf8<const STRICT: bool>(value: &[u8], least: u8) -> bool {
+    debug_assert!(is_there());
+    // SAFETY: whoever calls this has asked `is_there`; what the function reads is bounded by slices.
+    unsafe { is_utf8_avx2::<STRICT>(value, least) }
+}
+
+#[target_feature(enable = "avx2")]
+fn is_utf8_avx2<const STRICT: bool>(value: &[u8], least: u8) -> bool {
+    let smallest = _mm256_set1_epi8(least as i8);
+    // What the bytes so far ask of the next ones: that they are continuation bytes, and behind three lead bytes more.
+    let (mut asked, mut narrowed) = (0_u64, [0_u64; 3]);
+    let mut fits = |block: &[u8; BLOCK]| {
+        let bytes = load(block);
+        let bits = |found: __m256i| _mm256_movemask_epi8(found) as u32;
+        if bits(_mm256_cmpeq_epi8(_mm256_max_epu8(bytes, smallest), bytes)) != u32::MAX {
+            return false;
+        }
+        let beyond_ascii = bits(bytes);
+        if beyond_ascii == 0 {
+            return asked == 0;
+        }
+        // Bytes from this one on, which is beyond ASCII.
+        let from = |byte: u8| bits(_mm256_subs_epu8(bytes, _mm256_set1_epi8((byte - 0x80) as i8)));
+        let (leads, leads_two, leads_three) = (from(0xc0), from(0xe0), from(0xf0));
+        asked |= u64::from(leads) << 1 | u64::from(leads_two) << 2 | u64::from(leads_three) << 3;
+        let mut bad = beyond_ascii & !leads ^ asked as u32 | from(if STRICT { 0xf5 } else { 0xf8 });
+        asked >>= BLOCK;
+        if STRICT {
+            let equal = |byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+            bad |= bits(_mm256_or_si256(equal(0xc0), equal(0xc1)));
+            let (from_90, from_a0) = (from(0x90), from(0xa0));
+            for ((narrowed, lead), wrong) in
+                narrowed.iter_mut().zip([0xe0, 0xed, 0xf0]).zip([!from_a0, from_a0, !from_90])
+            {
+                *narrowed |= u64::from(bits(equal(lead))) << 1;
+                bad |= *narrowed as u32 & wrong;
+                *narrowed >>= BLOCK;
+            }
+        }
+        bad == 0
+    };
+    let (blocks, rest) = value.as_chunks();
+    blocks.iter().all(&mut fits) && fits(&padded(rest, b' '))
 }
 
 /// From a bit for each high nibble by low nibble to a bit for each byte.

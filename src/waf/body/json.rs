@@ -9,6 +9,7 @@
 //! Keys with a dot do not confuse the names that follow them.
 
 use super::{ArgumentSink, Piece};
+use crate::waf::utf8;
 
 /// How arguments are named, which exclusion lists depend on. For `{"a":[1,{"b":2}]}`:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -451,39 +452,28 @@ fn is_number(text: &[u8]) -> bool {
 /// Resolves the escapes of a string into `out`. None: invalid. False: nothing to resolve, `out` is not written.
 fn decode_string(raw: &[u8], out: &mut Vec<u8>) -> Option<bool> {
     out.clear();
-    let mut rest = raw.get(plain_len(raw)..)?;
-    let mut is_changed = false;
-    let mut plain_start = 0;
-    while let Some((&byte, after)) = rest.split_first() {
-        let here = raw.len() - rest.len();
-        match byte {
-            b'\\' => {
-                out.extend_from_slice(raw.get(plain_start..here)?);
-                is_changed = true;
-                rest = decode_escape(after, out)?;
-                plain_start = raw.len() - rest.len();
-            }
-            0..0x20 => return None,
-            0x20..0x80 => rest = after,
-            _ => {
-                let length = match byte >> 3 {
-                    0b11000..=0b11011 => 1,
-                    0b11100..=0b11101 => 2,
-                    0b11110 => 3,
-                    _ => return None,
-                };
-                let tail = after.get(..length)?;
-                if tail.iter().any(|byte| byte >> 6 != 0b10) {
-                    return None;
-                }
-                rest = after.get(length..)?;
-            }
-        }
+    let plain = plain_len(raw);
+    // An escape is ASCII, so no character is begun in front of it and ends behind.
+    if !utf8::is_in_form(raw.get(plain..)?, b' ') {
+        return None;
     }
+    let (mut plain_start, mut from) = (0, plain);
+    while let Some(length) = before_backslash(raw.get(from..)?) {
+        out.extend_from_slice(raw.get(plain_start..from + length)?);
+        let rest = decode_escape(raw.get(from + length + 1..)?, out)?;
+        from = raw.len() - rest.len();
+        plain_start = from;
+    }
+    let is_changed = plain_start > 0;
     if is_changed {
         out.extend_from_slice(raw.get(plain_start..)?);
     }
     Some(is_changed)
+}
+
+/// How many bytes stand before the next backslash: often none, as where all characters are escaped.
+fn before_backslash(text: &[u8]) -> Option<usize> {
+    if text.first() == Some(&b'\\') { Some(0) } else { memchr::memchr(b'\\', text) }
 }
 
 /// Of eight bytes, the highest bit of each that is not ASCII, or below a space, or a backslash, or `other`. The lowest
@@ -627,6 +617,77 @@ mod tests {
         check(r#"{"a":"x\u00e9\u20ac\ud83d\ude00y"}"#, ModSecurity2, r"a=x\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80y");
         check(r#"{"a":"\ud800z\udc00"}"#, ModSecurity2, r"a=?z\xed\xb0\x80");
         check("{\"\\u0061\":\"é\"}", ModSecurity2, r"a=\xc3\xa9");
+    }
+
+    /// Long strings with characters and escapes at all places, whole and broken, against what is made byte by byte.
+    #[test]
+    fn long_strings_are_decoded_as_short_ones_are() {
+        const PARTS: [&[u8]; 14] = [
+            b"\\n",
+            b"\\\"",
+            b"\\u00e9",
+            b"\\ud83d\\ude00",
+            b"\\ud800",
+            b"\xc3\xa9",
+            b"\xe4\xb8\xad",
+            b"\xf0\x9f\x98\x80",
+            b"\\\\",
+            b"\xc0\x80",
+            b"\x7f",
+            b"\x1f",
+            b"\\x",
+            b"\xe4",
+        ];
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize % below
+        };
+        let mut valid = 0;
+        for round in 0..4000_usize {
+            let rarity = [1, 3, 20][draw(3)];
+            let parts = PARTS.len() - if round % 4 == 0 { 0 } else { 3 };
+            let mut value = Vec::new();
+            while value.len() < round % 331 {
+                value.extend_from_slice(if draw(rarity) == 0 { PARTS[draw(parts)] } else { b"a" });
+            }
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            let answer = decode_string(&value, &mut out);
+            let is_valid = decode_plainly(&value, &mut expected).is_some();
+            assert_eq!(answer, is_valid.then_some(value.contains(&b'\\')), "{}", value.escape_ascii());
+            if answer == Some(true) {
+                assert_eq!(out, expected, "{}", value.escape_ascii());
+            }
+            valid += usize::from(is_valid);
+        }
+        assert!((2500..3700).contains(&valid), "{valid}");
+    }
+
+    fn decode_plainly(raw: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let mut rest = raw;
+        while let Some((&byte, after)) = rest.split_first() {
+            let length = match byte {
+                b'\\' => {
+                    rest = decode_escape(after, out)?;
+                    continue;
+                }
+                0..0x20 => return None,
+                0x20..0x80 => 1,
+                0xc0..=0xdf => 2,
+                0xe0..=0xef => 3,
+                0xf0..=0xf7 => 4,
+                _ => return None,
+            };
+            let (character, behind) = rest.split_at_checked(length)?;
+            if character.iter().skip(1).any(|byte| byte >> 6 != 0b10) {
+                return None;
+            }
+            out.extend_from_slice(character);
+            rest = behind;
+        }
+        Some(())
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! surrogates, lead bytes above 0xF4. **Arguments.** None.
 //! *Difference from ModSecurity:* none; as there, codes from U+110000 to U+13FFFF pass.
 
+use crate::waf::utf8;
+
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Utf8Fault {
@@ -31,10 +33,10 @@ impl Utf8Fault {
 
 /// The first fault and where its character begins.
 pub(super) fn fault(value: &[u8]) -> Option<(Utf8Fault, usize)> {
-    let mut index = match std::str::from_utf8(value) {
-        Ok(_) => return None,
-        Err(error) => error.valid_up_to(),
-    };
+    if utf8::is_strict(value) {
+        return None;
+    }
+    let mut index = std::str::from_utf8(value).map_or_else(|error| error.valid_up_to(), str::len);
     while let Some(rest) = value.get(index..).filter(|rest| !rest.is_empty()) {
         match character(rest) {
             Ok(length) => index += length,
