@@ -1,6 +1,7 @@
 //! Looking at values with AVX2, 32 bytes at a time: the first look (`prefilter::survey`), the search for what may begin
-//! with three bytes (`sieve`) and that for bytes of a set (`regex::scanner`), and whether text is UTF-8 (`utf8`). These
-//! hold what must find the same without it, and decide what runs.
+//! with three bytes (`sieve`), that for bytes of a set (`regex::scanner`), where all of these are and what is left without
+//! them (`transformation::marks`), and whether text is UTF-8 (`utf8`). These hold what must find the same without it, and
+//! decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes
 //! none of table look-ups. On 24 November 2026, AMD EPYC, instructions a byte of plain
@@ -10,10 +11,10 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm_movemask_epi8, _mm_slli_epi16, _mm256_and_si256, _mm256_blendv_epi8,
-    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_max_epu8,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_srli_epi16, _mm256_storeu_si256, _mm256_subs_epu8,
+    __m256i, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_movemask_epi8, _mm_shuffle_epi8,
+    _mm_slli_epi16, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
+    _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_subs_epu8,
 };
 
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
@@ -156,6 +157,39 @@ fn find_avx2([rows, beyond_ascii]: &[[u8; 16]; 2], blocks: &[[u8; BLOCK]]) -> Op
     None
 }
 
+/// Where the bytes of a set are, given as for [`find`]: a bit for each byte, a word for each 64 of them. What stands
+/// behind the value has none.
+pub(crate) fn marks(set: &[[u8; 16]; 2], value: &[u8], words: &mut [u64]) {
+    debug_assert!(is_there());
+    // SAFETY: whoever calls this has asked `is_there`; what the function reads and writes is bounded by slices.
+    unsafe { marks_avx2(set, value, words) }
+}
+
+#[target_feature(enable = "avx2")]
+fn marks_avx2([rows, beyond_ascii]: &[[u8; 16]; 2], value: &[u8], words: &mut [u64]) {
+    let nibble = _mm256_set1_epi8(0x0f);
+    let powers = twice(&[1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128]);
+    let (rows, beyond_ascii) = (twice(rows), twice(beyond_ascii));
+    let hits = |block: &[u8; BLOCK]| {
+        let bytes = load(block);
+        let (low, high) = (_mm256_and_si256(bytes, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble));
+        let row = _mm256_blendv_epi8(_mm256_shuffle_epi8(rows, low), _mm256_shuffle_epi8(beyond_ascii, low), bytes);
+        let power = _mm256_shuffle_epi8(powers, high);
+        u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(row, power), power)) as u32)
+    };
+    let (blocks, rest) = value.as_chunks();
+    let mut words = words.iter_mut();
+    for ([first, second], word) in blocks.as_chunks().0.iter().zip(&mut words) {
+        *word = hits(first) | hits(second) << BLOCK;
+    }
+    let Some(word) = words.next() else { return };
+    let last = if rest.is_empty() { 0 } else { hits(&padded(rest, 0)) & !(u64::MAX << rest.len()) };
+    match blocks.as_chunks::<2>().1 {
+        [first] => *word = hits(first) | last << BLOCK,
+        _ => *word = last,
+    }
+}
+
 /// What is left at the end of a value, with something behind it.
 fn padded(rest: &[u8], with: u8) -> [u8; BLOCK] {
     let mut block = [with; BLOCK];
@@ -163,6 +197,63 @@ fn padded(rest: &[u8], with: u8) -> [u8; BLOCK] {
         *place = *byte;
     }
     block
+}
+
+/// Moves what stays of the bytes from `from` on to `to`, which is not behind it; gives where it ends. A bit says of each
+/// byte whether it stays, a word of each 64, and all of these are there.
+pub(crate) fn compact(bytes: &mut [u8], from: usize, to: usize, stays: &[u64]) -> usize {
+    debug_assert!(is_there() && to <= from && from + stays.len() * 64 <= bytes.len());
+    // SAFETY: whoever calls this has asked `is_there`; what the function reads and writes is bounded by slices.
+    unsafe { compact_avx2(bytes, from, to, stays) }
+}
+
+#[target_feature(enable = "avx2")]
+fn compact_avx2(bytes: &mut [u8], from: usize, to: usize, stays: &[u64]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let mut to = to;
+    for (start, stays) in (from..).step_by(64).zip(stays) {
+        if to == start && *stays == u64::MAX {
+            to += 64;
+            continue;
+        }
+        // How many of each eight stay, and then of all up to these.
+        let pairs = stays - (stays >> 1 & (ONES * 0x55));
+        let fours = (pairs & (ONES * 0x33)) + (pairs >> 2 & (ONES * 0x33));
+        let counts = ((fours + (fours >> 4)) & (ONES * 0x0f)).wrapping_mul(ONES);
+        for ((place, group), count) in (start..).step_by(8).zip(stays.to_le_bytes()).zip((counts << 8).to_le_bytes()) {
+            let Some(eight) = bytes.get(place..).and_then(|rest| rest.first_chunk()) else { return to };
+            let order = PLACES.get(usize::from(group)).copied().unwrap_or_default();
+            let eight = _mm_cvtsi64_si128(i64::from_le_bytes(*eight));
+            let moved = _mm_cvtsi128_si64(_mm_shuffle_epi8(eight, _mm_cvtsi64_si128(i64::from_le_bytes(order))));
+            // What is written over has been read, also where less stays than eight.
+            if let Some(target) = bytes.get_mut(to + usize::from(count)..).and_then(|rest| rest.first_chunk_mut()) {
+                *target = moved.to_le_bytes();
+            }
+        }
+        to += (counts >> 56) as usize;
+    }
+    to
+}
+
+/// For each set of eight places, these places in order.
+static PLACES: [[u8; 8]; 256] = places();
+
+#[expect(clippy::indexing_slicing, reason = "the compiler sees that the places are within the tables")]
+const fn places() -> [[u8; 8]; 256] {
+    let mut all = [[0x80; 8]; 256];
+    let mut set = 0;
+    while set < 256 {
+        let (mut place, mut count) = (0, 0);
+        while place < 8 {
+            if set >> place & 1 != 0 {
+                all[set][count] = place;
+                count += 1;
+            }
+            place += 1;
+        }
+        set += 1;
+    }
+    all
 }
 
 /// As `utf8::is_in_form_plainly`; with `STRICT` as `utf8::is_strict`.

@@ -61,6 +61,32 @@ pub(super) fn hex_pair(input: &[u8], index: usize) -> Option<u8> {
     }
 }
 
+/// What four bytes spell in hexadecimal digits, if all of them are digits. Nothing depends on whether the processor
+/// guesses well what kind of digits they are.
+#[inline]
+pub(super) fn hex_code(text: &[u8; 4]) -> Option<u16> {
+    let [a, b, c, d] = text.map(|byte| VALUES.get(usize::from(byte)).copied().unwrap_or(NO_DIGIT));
+    let code = u16::from(a) << 12 | u16::from(b) << 8 | u16::from(c) << 4 | u16::from(d);
+    ((a | b | c | d) & NO_DIGIT == 0).then_some(code)
+}
+
+const NO_DIGIT: u8 = 0x80;
+
+/// Of each byte the value as hexadecimal digit.
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "a byte is always inside a table of 256"))]
+static VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut rest: &[u8] = b"00112233445566778899AaBbCcDdEeFf";
+    let mut value = 0;
+    while let [one, other, behind @ ..] = rest {
+        values[*one as usize] = value;
+        values[*other as usize] = value;
+        value += 1;
+        rest = behind;
+    }
+    values
+};
+
 /// Full-width ASCII (U+FF01 to U+FF5E) as its low byte: add 0x20 to get at the character.
 #[inline]
 pub(super) const fn narrow(low: u8, high_digits: (u8, u8)) -> u8 {
@@ -102,10 +128,16 @@ pub(super) fn extend_steps(out: &mut Vec<u8>, input: &[u8], mut step: impl FnMut
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// The lower-case hexadecimal digit of a number below 16.
+#[inline]
+pub(super) fn hex_digit(number: u8) -> u8 {
+    HEX.get(usize::from(number & 0x0F)).copied().unwrap_or(b'0')
+}
+
 /// Two lower-case hexadecimal digits.
 #[inline]
 pub(super) fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    for nibble in [byte >> 4, byte & 0x0F] {
-        out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    for nibble in [byte >> 4, byte] {
+        out.push(hex_digit(nibble));
     }
 }

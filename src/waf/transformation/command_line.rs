@@ -5,7 +5,15 @@
 //! **Example.** `C^OMMAND /C DIR` becomes `command/c dir`.
 //! *Difference from libmodsecurity 3:* that one does not stop at `NUL`.
 
-use super::bytes::{find, head, tail};
+use super::bytes::{head, tail};
+use super::marks::{self, Set};
+
+/// What [`matters`].
+static ALONE: Set = Set::of(b"\0\"'\\^,;\t\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ");
+static REMOVED: Set = Set::of(b"\"'\\^");
+static SPACE: Set = Set::of(b" ,;\t\r\n");
+/// A space before one of these is not the last one, or goes as well.
+static BEHIND_SPACE: Set = Set::of(b" ,;\t\r\n/(");
 
 /// Bytes that can change the result on their own; a space does only in company, see [`first_change`].
 const fn matters(byte: u8) -> bool {
@@ -22,7 +30,7 @@ const fn becomes_space(byte: u8) -> bool {
 
 /// Length of the longest prefix that certainly stays as it is.
 fn first_change(input: &[u8]) -> Option<usize> {
-    let alone = find(input, matters);
+    let alone = marks::find(&ALONE, input, matters);
     // A space followed by a space, '/' or '(' changes as well.
     let upto = head(input, alone.unwrap_or(input.len()));
     let pair =
@@ -33,10 +41,39 @@ fn first_change(input: &[u8]) -> Option<usize> {
 /// See the file's page.
 pub(super) fn normalise(input: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(first) = first_change(input) else { return false };
+    let end = memchr::memchr(0, tail(input, first)).map_or(input.len(), |length| first + length);
+    let input = head(input, end);
+    if marks::are_worth_while(input.len() - first) {
+        normalise_marked(input, first, out);
+    } else {
+        normalise_plainly(input, first, out);
+    }
+    // A removed byte may be made up for by nothing, so the result differs: except for "," alone becoming " " and
+    // the like, where it differs too.
+    true
+}
+
+/// From the first byte on that changes.
+fn normalise_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(input);
+    // The space in front may be one that goes.
+    let start = if head(input, first).last() == Some(&b' ') { first - 1 } else { first };
+    marks::retain(out, start, [&REMOVED], |[removed], _| !removed);
+    marks::retain(out, start, [&SPACE, &BEHIND_SPACE], |[space, behind], next| {
+        let goes_with_next = becomes_space(next) || matches!(next, b'/' | b'(');
+        !(space & (behind >> 1 | u64::from(goes_with_next) << 63))
+    });
+    for byte in out.iter_mut().skip(start) {
+        let is_mark = (*byte == b',') | (*byte == b';') | (*byte == b'\t') | (*byte == b'\r') | (*byte == b'\n');
+        *byte = if is_mark { b' ' } else { byte.to_ascii_lowercase() };
+    }
+}
+
+/// From the first byte on that changes.
+fn normalise_plainly(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(head(input, first));
     let mut after_space = out.last() == Some(&b' ');
     let rest = tail(input, first);
-    let rest = head(rest, memchr::memchr(0, rest).unwrap_or(rest.len()));
     let start = out.len();
     out.resize(start + rest.len(), 0);
     let mut end = start;
@@ -52,7 +89,28 @@ pub(super) fn normalise(input: &[u8], out: &mut Vec<u8>) -> bool {
         after_space = is_space | (is_removed & after_space);
     }
     out.truncate(end);
-    // A removed byte may be made up for by nothing, so the result differs: except for "," alone becoming " " and
-    // the like, where it differs too.
-    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_give_the_same() {
+        let parts: &[&[u8]] = &[
+            b" ", b"  ", b" /", b" (", b"/", b"(", b"\"", b"'", b"\\", b"^", b",", b";", b"\t", b"\r\n", b" ^ '/",
+            b"A", b"Z", b"\"\"", b",;", b" \"(", b"[", b"@",
+        ];
+        marks::tests::compare(parts, first_change, normalise_plainly, normalise_marked, |()| true);
+        for byte in 0..=u8::MAX {
+            let value = [[b'a'; 99].as_slice(), &[byte], &[b'a'; 30]].concat();
+            assert_eq!(marks::find(&ALONE, &value, matters), matters(byte).then_some(99), "{byte}");
+            let goes = |set| marks::Marks::new(set, &value, 0).next(0).is_some();
+            if marks::are_worth_while(value.len()) {
+                assert_eq!(goes(&REMOVED), is_removed(byte), "{byte}");
+                assert_eq!(goes(&SPACE), becomes_space(byte), "{byte}");
+                assert_eq!(goes(&BEHIND_SPACE), becomes_space(byte) || matches!(byte, b'/' | b'('), "{byte}");
+            }
+        }
+    }
 }

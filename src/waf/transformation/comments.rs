@@ -8,6 +8,9 @@
 //! and at the end of the value that byte is the terminating `NUL`.
 
 use super::bytes::{at, find, head, tail};
+use super::marks::{self, Marks, Set, push_run};
+
+static MARKS: Set = Set::of(b"/*<-#");
 
 /// See the file's page.
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
@@ -65,20 +68,35 @@ fn mark(rest: &[u8]) -> Option<usize> {
 /// See the file's page.
 pub(super) fn remove_marks(input: &[u8], out: &mut Vec<u8>) -> bool {
     let matters = |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#');
-    let mut changed = false;
-    let mut rest = input;
-    while let Some(first) = find(rest, matters) {
-        out.extend_from_slice(head(rest, first));
-        rest = tail(rest, first);
-        if let Some(length) = mark(rest) {
-            changed = true;
-            rest = tail(rest, length);
-        } else {
-            out.push(at(rest, 0));
-            rest = tail(rest, 1);
-        }
+    let Some(first) = marks::find(&MARKS, input, matters) else { return false };
+    if marks::are_worth_while(input.len() - first) {
+        let mut marks = Marks::new(&MARKS, input, first);
+        remove_marks_with(input, out, first, |from| marks.next(from))
+    } else {
+        remove_marks_with(input, out, first, |from| Some(from + find(tail(input, from), matters)?))
     }
-    out.extend_from_slice(rest);
+}
+
+/// From the first byte on that may be one; `next` finds further ones.
+#[inline]
+fn remove_marks_with(input: &[u8], out: &mut Vec<u8>, first: usize, next: impl FnMut(usize) -> Option<usize>) -> bool {
+    let mut next = next;
+    let mut changed = false;
+    // What stays begins here.
+    let mut start = 0;
+    let mut found = Some(first);
+    while let Some(index) = found {
+        let length = mark(tail(input, index));
+        if let Some(length) = length {
+            push_run(out, input, start, index);
+            changed = true;
+            start = index + length;
+        }
+        found = next(index + length.unwrap_or(1));
+    }
+    if changed {
+        out.extend_from_slice(tail(input, start));
+    }
     changed
 }
 
@@ -99,4 +117,51 @@ pub(super) fn replace(input: &[u8], out: &mut Vec<u8>) -> bool {
     }
     out.extend_from_slice(rest);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_give_the_same() {
+        let parts: &[&[u8]] = &[
+            b"/", b"*", b"/*", b"*/", b"<!--", b"-->", b"--", b"-", b"#", b"<", b"!", b"/*/", b"---", b"<!-", b".",
+            b"$",
+        ];
+        let matters = |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#');
+        marks::tests::compare(
+            parts,
+            |value| find(value, matters),
+            |value, first, out| {
+                remove_marks_with(value, out, first, |from| Some(from + find(tail(value, from), matters)?))
+            },
+            |value, first, out| {
+                let mut marks = Marks::new(&MARKS, value, first);
+                remove_marks_with(value, out, first, |from| marks.next(from))
+            },
+            |changed| *changed,
+        );
+        let parts: &[&[u8]] = &[b"/**/", b"x/"];
+        for value in marks::tests::values(parts) {
+            let mut out = Vec::new();
+            let changed = remove_marks(&value, &mut out);
+            assert_eq!(if changed { out } else { value.clone() }, without_marks(&value), "{}", value.escape_ascii());
+        }
+    }
+
+    /// Byte by byte.
+    fn without_marks(value: &[u8]) -> Vec<u8> {
+        let (mut rest, mut out) = (value, Vec::new());
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = match mark(rest) {
+                Some(length) => &rest[length..],
+                None => {
+                    out.push(*byte);
+                    behind
+                }
+            };
+        }
+        out
+    }
 }

@@ -23,6 +23,7 @@ mod hex;
 mod html_entity;
 mod javascript;
 mod length;
+mod marks;
 mod nulls;
 mod parity;
 mod path;

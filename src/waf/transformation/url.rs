@@ -7,8 +7,11 @@
 //! *Difference from libmodsecurity 3:* from 3.0.6 it puts `x` for a code without mapping; this takes the low byte, as
 //! ModSecurity 2 does.
 
-use super::bytes::{at, between, digits, find, head, hex_pair, narrow, push_hex, tail};
+use super::bytes::{at, find, head, hex_code, hex_pair, narrow, push_hex, tail};
+use super::marks::{self, Marks, Set, push_run};
 use super::unicode_map::UnicodeMap;
+
+static ESCAPES: Set = Set::of(b"%+");
 
 /// `%HH` and `+`.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
@@ -17,11 +20,13 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// `%HH`, `%uHHHH` and `+`.
 pub(super) fn decode_unicode(input: &[u8], out: &mut Vec<u8>, map: Option<&UnicodeMap>) -> bool {
-    decode_with(input, out, |text| match *text {
-        [b'u' | b'U', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => {
-            let code = u16::from_be_bytes([digits(a, b), digits(c, d)]);
-            let mapped = map.and_then(|map| map.byte(code));
-            Some((mapped.unwrap_or_else(|| narrow(digits(c, d), (a, b))), 5))
+    decode_with(input, out, |text| match text {
+        [b'u' | b'U', rest @ ..] => {
+            let digits = rest.first_chunk()?;
+            let code = hex_code(digits)?;
+            let [a, b, ..] = *digits;
+            let unmapped = narrow((code & 0xFF) as u8, (a, b));
+            Some((map.and_then(|map| map.byte(code)).unwrap_or(unmapped), 5))
         }
         _ => None,
     })
@@ -31,31 +36,45 @@ pub(super) fn decode_unicode(input: &[u8], out: &mut Vec<u8>, map: Option<&Unico
 #[inline]
 fn decode_with(input: &[u8], out: &mut Vec<u8>, unicode: impl Fn(&[u8]) -> Option<(u8, usize)>) -> bool {
     let Some(first) = memchr::memchr2(b'%', b'+', input) else { return false };
-    out.extend_from_slice(head(input, first));
-    let mut changed = false;
-    let mut index = first;
-    while index < input.len() {
-        match at(input, index) {
-            b'+' => {
-                out.push(b' ');
-                changed = true;
-                index += 1;
-            }
-            b'%' => {
-                let decoded = hex_pair(input, index + 1).map(|byte| (byte, 2));
-                let decoded = decoded.or_else(|| unicode(tail(input, index + 1)));
-                let (byte, length) = decoded.unwrap_or((b'%', 0));
-                out.push(byte);
-                changed |= decoded.is_some();
-                index += 1 + length;
-            }
-            _ => {
-                let run = memchr::memchr2(b'%', b'+', tail(input, index)).unwrap_or(input.len() - index);
-                out.extend_from_slice(between(input, index, index + run));
-                index += run;
-            }
-        }
+    if marks::are_worth_while(input.len() - first) {
+        let mut marks = Marks::new(&ESCAPES, input, first);
+        decode_from(input, out, first, unicode, |from| marks.next(from))
+    } else {
+        decode_from(input, out, first, unicode, |from| match input.get(from)? {
+            b'%' | b'+' => Some(from),
+            _ => Some(from + memchr::memchr2(b'%', b'+', tail(input, from))?),
+        })
     }
+}
+
+/// From the first escape on; `next` finds further ones.
+#[inline]
+fn decode_from(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    first: usize,
+    unicode: impl Fn(&[u8]) -> Option<(u8, usize)>,
+    mut next: impl FnMut(usize) -> Option<usize>,
+) -> bool {
+    let mut changed = false;
+    let mut start = 0;
+    let mut found = Some(first);
+    while let Some(index) = found {
+        push_run(out, input, start, index);
+        let decoded = if at(input, index) == b'+' {
+            Some((b' ', 0))
+        } else {
+            // No hexadecimal digit is a `u`.
+            let decoded = unicode(tail(input, index + 1));
+            decoded.or_else(|| hex_pair(input, index + 1).map(|byte| (byte, 2)))
+        };
+        changed |= decoded.is_some();
+        let (byte, length) = decoded.unwrap_or((b'%', 0));
+        out.push(byte);
+        start = index + 1 + length;
+        found = next(start);
+    }
+    out.extend_from_slice(tail(input, start));
     changed
 }
 
@@ -75,4 +94,57 @@ pub(super) fn encode(input: &[u8], out: &mut Vec<u8>) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waf::transformation::bytes::digits;
+
+    const PARTS: &[&[u8]] = &[
+        b"%", b"+", b"%20", b"%2", b"%g0", b"%u0041", b"%u2018", b"%uff1c", b"%UFF5f", b"%u004", b"%%41", b"%u00g1",
+        b"++", b"%u4e2d", b"%7F", b"%aF",
+    ];
+
+    #[test]
+    fn both_ways_give_the_same() {
+        let map = UnicodeMap::us_ascii();
+        for map in [None, Some(&*map)] {
+            let wanted = |text: &[u8]| match *text {
+                [b'u' | b'U', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => {
+                    let code = u16::from_be_bytes([digits(a, b), digits(c, d)]);
+                    let mapped = map.and_then(|map| map.byte(code));
+                    Some((mapped.unwrap_or_else(|| narrow(digits(c, d), (a, b))), 5))
+                }
+                _ => None,
+            };
+            for value in marks::tests::values(PARTS) {
+                let (mut out, mut expected) = (Vec::new(), Vec::new());
+                let changed = decode_unicode(&value, &mut out, map);
+                assert_eq!(changed, decode_plainly(&value, &mut expected, wanted), "{}", value.escape_ascii());
+                assert!(!changed || out == expected, "{}", value.escape_ascii());
+                (out, expected) = (Vec::new(), Vec::new());
+                let changed = decode(&value, &mut out);
+                assert_eq!(changed, decode_plainly(&value, &mut expected, |_| None), "{}", value.escape_ascii());
+                assert!(!changed || out == expected, "{}", value.escape_ascii());
+            }
+        }
+    }
+
+    /// Byte by byte.
+    fn decode_plainly(input: &[u8], out: &mut Vec<u8>, unicode: impl Fn(&[u8]) -> Option<(u8, usize)>) -> bool {
+        let (mut index, mut changed) = (0, false);
+        while index < input.len() {
+            let decoded = match at(input, index) {
+                b'+' => Some((b' ', 0)),
+                b'%' => hex_pair(input, index + 1).map(|byte| (byte, 2)).or_else(|| unicode(tail(input, index + 1))),
+                _ => None,
+            };
+            changed |= decoded.is_some();
+            let (byte, length) = decoded.unwrap_or_else(|| (at(input, index), 0));
+            out.push(byte);
+            index += 1 + length;
+        }
+        changed
+    }
 }

@@ -6,7 +6,11 @@
 //! continuation byte stays; behind an overlong sequence, a surrogate or a lead byte above 0xF4 that lead byte appears
 //! once more. *libmodsecurity 3* keeps malformed bytes.
 
-use super::bytes::{at, find, head, tail};
+use super::bytes::{at, find, hex_digit, tail};
+use super::marks::{self, Marks, Set, push_run};
+
+/// What is not copied as it is.
+static MARKS: Set = Set::of(b"\0").and_leads();
 
 /// A sequence: code and length; `None` for a lead byte without its continuation.
 fn sequence(text: &[u8]) -> Option<(u32, usize)> {
@@ -38,51 +42,91 @@ fn push_code(out: &mut Vec<u8>, code: u32) {
     }
 }
 
+/// Four digits.
+#[inline]
+fn push_short_code(out: &mut Vec<u8>, code: u16) {
+    let digit = |place: u16| hex_digit((code >> place & 0x0F) as u8);
+    out.extend_from_slice(&[b'%', b'u', digit(12), digit(8), digit(4), digit(0)]);
+}
+
+/// NUL and lead bytes; others stay, also those that have no place.
+const fn matters(byte: u8) -> bool {
+    byte == 0 || (0xC0 <= byte && byte <= 0xF7)
+}
+
 /// See the file's page.
 pub(super) fn to_unicode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    // Which is found faster than what matters, and mostly is that.
     let Some(first) = find(input, |byte| byte >= 0x80 || byte == 0) else { return false };
-    out.extend_from_slice(head(input, first));
+    if marks::are_worth_while(input.len() - first) {
+        let mut marks = Marks::new(&MARKS, input, first);
+        let first = marks.next(first);
+        convert(input, out, first, |from| marks.next(from))
+    } else {
+        let next = |from| Some(from + find(tail(input, from), matters)?);
+        convert(input, out, next(first), next)
+    }
+}
+
+/// From the first byte on that matters; `next` finds further ones.
+#[inline]
+fn convert(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    first: Option<usize>,
+    mut next: impl FnMut(usize) -> Option<usize>,
+) -> bool {
     let mut changed = false;
-    let mut index = first;
-    while index < input.len() {
-        let byte = at(input, index);
-        match byte {
-            0 => {
+    let mut start = 0;
+    let mut found = first;
+    while let Some(index) = found {
+        push_run(out, input, start, index);
+        let text = tail(input, index);
+        let length = match *text {
+            // Of these each has its two bytes.
+            [lead @ 0xC2..=0xDF, byte @ 0x80..=0xBF, ..] => {
+                push_short_code(out, u16::from(lead & 0x1F) << 6 | u16::from(byte & 0x3F));
                 changed = true;
-                index += 1;
+                2
             }
-            0x01..=0x7F => {
-                let rest = tail(input, index);
-                let run = find(rest, |byte| byte >= 0x80 || byte == 0).unwrap_or(rest.len());
-                out.extend_from_slice(head(rest, run));
-                index += run;
-            }
-            0x80..=0xBF | 0xF8..=0xFF => {
-                out.push(byte);
-                index += 1;
+            // And of these three, and none is a surrogate.
+            [lead @ (0xE1..=0xEC | 0xEE | 0xEF), byte @ 0x80..=0xBF, last @ 0x80..=0xBF, ..] => {
+                let code = u16::from(lead & 0x0F) << 12 | u16::from(byte & 0x3F) << 6 | u16::from(last & 0x3F);
+                push_short_code(out, code);
+                changed = true;
+                3
             }
             _ => {
-                if byte >= 0xF5 {
-                    out.push(byte);
-                }
-                let Some((code, length)) = sequence(tail(input, index)) else {
-                    changed |= byte < 0xF5;
-                    index += 1;
-                    continue;
-                };
-                changed = true;
-                push_code(out, code);
-                let is_surrogate = (0xD800..=0xDFFF).contains(&code);
-                let is_overlong = code < [0, 0, 0x80, 0x800, 0x1_0000].get(length).copied().unwrap_or(0);
-                // Four bytes for a surrogate are both.
-                for _ in 0..u8::from(is_surrogate) + u8::from(is_overlong) {
-                    out.push(byte);
-                }
-                index += length;
+                let (length, is_changed) = convert_other(text, out);
+                changed |= is_changed;
+                length
             }
-        }
+        };
+        start = index + length;
+        found = next(start);
     }
+    out.extend_from_slice(tail(input, start));
     changed
+}
+
+/// What is at the beginning of `text`: how long it was, and whether it is something else now.
+fn convert_other(text: &[u8], out: &mut Vec<u8>) -> (usize, bool) {
+    let byte = at(text, 0);
+    if byte == 0 {
+        return (1, true);
+    }
+    if byte >= 0xF5 {
+        out.push(byte);
+    }
+    let Some((code, length)) = sequence(text) else { return (1, byte < 0xF5) };
+    push_code(out, code);
+    let is_surrogate = (0xD800..=0xDFFF).contains(&code);
+    let is_overlong = code < [0, 0, 0x80, 0x800, 0x1_0000].get(length).copied().unwrap_or(0);
+    // Four bytes for a surrogate are both.
+    for _ in 0..u8::from(is_surrogate) + u8::from(is_overlong) {
+        out.push(byte);
+    }
+    (length, true)
 }
 
 /// ModSecurity 2 reports a change only for a sequence, not for bytes that disappeared.
@@ -96,4 +140,64 @@ pub(super) fn reports_change(input: &[u8]) -> bool {
         index += 1;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_give_the_same() {
+        let parts: &[&[u8]] = &[
+            b"\0",
+            b"\xc2\x80",
+            b"\xdf\xbf",
+            b"\xc0\x80",
+            b"\xc1\xbf",
+            b"\xe0\x80\x80",
+            b"\xe0\xa0\x80",
+            b"\xed\xa0\x80",
+            b"\xed\x9f\xbf",
+            b"\xe4\xb8\xad",
+            b"\xef\xbf\xbf",
+            b"\xf0\x80\x80\x80",
+            b"\xf0\x8d\xa0\x80",
+            b"\xf0\x9f\x98\x80",
+            b"\xf4\x90\x80\x80",
+            b"\xf5\x80\x80\x80",
+            b"\xf7\xbf\xbf\xbf",
+            b"\xf8",
+            b"\xff",
+            b"\x80",
+            b"\xbf",
+            b"\xc3",
+            b"\xe4",
+            b"\xe4\xb8",
+            b"\xf0\x9f\x98",
+            b"\xf7",
+        ];
+        for value in marks::tests::values(parts) {
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            let changed = to_unicode(&value, &mut out);
+            assert_eq!(changed, convert_plainly(&value, &mut expected), "{}", value.escape_ascii());
+            assert!(!changed || out == expected, "{}", value.escape_ascii());
+        }
+    }
+
+    /// Byte by byte.
+    fn convert_plainly(input: &[u8], out: &mut Vec<u8>) -> bool {
+        let (mut changed, mut index) = (false, 0);
+        while index < input.len() {
+            let byte = at(input, index);
+            if byte != 0 && byte < 0xC0 || byte > 0xF7 {
+                out.push(byte);
+                index += 1;
+            } else {
+                let (length, is_changed) = convert_other(tail(input, index), out);
+                changed |= is_changed;
+                index += length;
+            }
+        }
+        changed
+    }
 }

@@ -5,6 +5,11 @@
 //! *Difference from libmodsecurity 3:* it does not count 0xA0 when compressing.
 
 use super::bytes::{NBSP, extend_steps, find, head, is_space, tail};
+use super::marks::{self, Set};
+
+static WHITE: Set = Set::of(b" \t\n\x0b\x0c\r\xa0");
+/// All but the space.
+static OTHER_WHITE: Set = Set::of(b"\t\n\x0b\x0c\r\xa0");
 
 const fn is_white(byte: u8) -> bool {
     is_space(byte) || byte == NBSP
@@ -12,15 +17,53 @@ const fn is_white(byte: u8) -> bool {
 
 /// One space for each run.
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(white) = find(input, is_white) else { return false };
-    // A lone space stays; look for the first run that does not.
+    let Some(first) = first_change(input) else { return false };
+    if marks::are_worth_while(input.len() - first) {
+        compress_marked(input, first, out);
+    } else {
+        compress_plainly(input, first, out);
+    }
+    true
+}
+
+/// A lone space stays; where is the first white space that does not?
+fn first_change(input: &[u8]) -> Option<usize> {
+    if marks::are_worth_while(input.len()) {
+        let other = marks::find(&OTHER_WHITE, input, |byte| is_white(byte) && byte != b' ');
+        let spaces = memchr::memmem::find(head(input, other.unwrap_or(input.len())), b"  ");
+        return spaces.map(|index| index + 1).or(other);
+    }
+    first_change_plainly(input)
+}
+
+fn first_change_plainly(input: &[u8]) -> Option<usize> {
+    let white = find(input, is_white)?;
     let mut before = false;
     let first = tail(input, white).iter().position(|&byte| {
         let changes = is_white(byte) && (before || byte != b' ');
         before = is_white(byte);
         changes
     });
-    let Some(first) = first.map(|index| white + index) else { return false };
+    Some(white + first?)
+}
+
+/// From the first byte on that changes.
+fn compress_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(input);
+    let mut before = u64::from(head(input, first).last() == Some(&b' '));
+    marks::retain(out, first, [&WHITE], |[white], _| {
+        let goes = white & (white << 1 | before);
+        before = white >> 63;
+        !goes
+    });
+    for byte in out.iter_mut().skip(first) {
+        let is_white = (*byte == b' ') | (byte.wrapping_sub(b'\t') < 5) | (*byte == NBSP);
+        *byte = if is_white { b' ' } else { *byte };
+    }
+}
+
+/// From the first byte on that changes.
+fn compress_plainly(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(head(input, first));
     let mut before = out.last() == Some(&b' ');
     extend_steps(out, tail(input, first), |byte| {
@@ -29,13 +72,42 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
         before = white;
         (if white { b' ' } else { byte }, stays)
     });
-    true
 }
 
 /// None is left.
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(first) = find(input, is_white) else { return false };
+    let Some(first) = marks::find(&WHITE, input, is_white) else { return false };
+    if marks::are_worth_while(input.len() - first) {
+        remove_marked(input, first, out);
+    } else {
+        remove_plainly(input, first, out);
+    }
+    true
+}
+
+fn remove_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(input);
+    marks::retain(out, first, [&WHITE], |[white], _| !white);
+}
+
+fn remove_plainly(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(head(input, first));
     extend_steps(out, tail(input, first), |byte| (byte, !is_white(byte)));
-    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: &[&[u8]] =
+        &[b" ", b"  ", b"\t", b"\n", b"\xa0", b" \x0c", b"\x0b", b"\r \r", b" a ", b"\x08", b"\x0e", b"!"];
+
+    #[test]
+    fn both_ways_give_the_same() {
+        marks::tests::compare(PARTS, |value| find(value, is_white), remove_plainly, remove_marked, |()| true);
+        marks::tests::compare(PARTS, first_change_plainly, compress_plainly, compress_marked, |()| true);
+        for value in marks::tests::values(PARTS) {
+            assert_eq!(first_change(&value), first_change_plainly(&value), "{}", value.escape_ascii());
+        }
+    }
 }
