@@ -35,6 +35,12 @@ fn can_change(input: &[u8], windows: bool) -> bool {
 /// Follows ModSecurity's in-place algorithm step by step: `source` reads and `target` writes the same buffer, and
 /// `target` never overtakes, so nothing unread is overwritten.
 fn rewrite(input: &[u8], out: &mut Vec<u8>, windows: bool) -> bool {
+    rewrite_by(input, out, windows, true)
+}
+
+/// `runs` is whether what stands between slashes is moved together, or byte by byte.
+#[inline]
+fn rewrite_by(input: &[u8], out: &mut Vec<u8>, windows: bool, runs: bool) -> bool {
     out.clear();
     out.extend_from_slice(input);
     let buffer = out.as_mut_slice();
@@ -50,10 +56,11 @@ fn rewrite(input: &[u8], out: &mut Vec<u8>, windows: bool) -> bool {
     let mut target = 0_usize;
 
     while !done && source <= last {
-        if !windows && at(buffer, source) != b'/' {
+        if runs && !is_slash(at(buffer, source)) {
             // Up to the byte before the next slash, and never the last one, nothing is to be done.
             let rest = buffer.get(source + 1..last).unwrap_or_default();
-            let run = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+            let run = if windows { memchr::memchr2(b'/', b'\\', rest) } else { memchr::memchr(b'/', rest) };
+            let run = run.unwrap_or(rest.len());
             buffer.copy_within(source..source + run, target);
             source += run;
             target += run;
@@ -160,5 +167,23 @@ fn segment_end(buffer: &[u8], source: usize, target: usize, done: bool, relative
             }
         }
         _ => End::Ordinary,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_what_their_bytes_are() {
+        let parts: &[&[u8]] = &[b"/", b"\\", b"/..", b"\\..", b"/.", b"\\./", b"..", b".", b"/a.", b"\\.a", b"//"];
+        for value in crate::waf::transformation::marks::tests::values(parts) {
+            for windows in [false, true] {
+                let (mut out, mut expected) = (Vec::new(), Vec::new());
+                let changed = rewrite(&value, &mut out, windows);
+                assert_eq!(changed, rewrite_by(&value, &mut expected, windows, false), "{}", value.escape_ascii());
+                assert_eq!(out, expected, "{}", value.escape_ascii());
+            }
+        }
     }
 }
