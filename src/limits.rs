@@ -76,7 +76,7 @@ pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
 /// All regex caches of one worker together; when they exceed it those that were not used for longest are dropped.
-pub const REGEX_CACHE_BYTES: usize = 12 * 1024 * 1024;
+pub const REGEX_CACHE_BYTES: usize = 9 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.
 pub const REGEX_CACHE_SLOTS: usize = 4096;
@@ -120,22 +120,22 @@ pub const WAF_SPARE_TRANSACTIONS: usize = 128;
 pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 
 /// Values that a worker knows from request to request.
-pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 128 } else { 2048 };
+pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 128 } else { 16384 };
 
 /// Of those, what one transaction may add: a long list of parameters shall not push out what is often seen.
-pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / 8;
+pub const WAF_KEPT_PER_TRANSACTION: usize = if cfg!(fuzzing) { 16 } else { 256 };
 
 /// Bytes of the values that a worker knows from request to request.
-pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 192 * 1024 };
+pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 1024 * 1024 };
 
 /// Classes of values that a worker knows from request to request.
-pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 4096 };
+pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 16384 };
 
 /// What operators found in those values, that a worker knows from request to request.
 pub const WAF_KEPT_FINDINGS: usize = if cfg!(fuzzing) { 16 } else { 2048 };
 
 /// Questions of classes that a worker knows from request to request, and may come to know in one.
-pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 32 } else { 8192 };
+pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 32 } else { 32768 };
 
 /// Pairs of a rule and a value that could match it which are noted in one phase; beyond it rules look at all of theirs.
 pub const WAF_PHASE_SUSPECTS: usize = if cfg!(fuzzing) { 32 } else { 256 * 1024 };

@@ -30,6 +30,7 @@ use super::signature::{self, Signature};
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
 use pattern::MOST_SETS;
+pub(crate) use pattern::commonness;
 use plain::Plain;
 use scope::Scopes;
 pub(crate) use scope::{ALL, ScopeId};
@@ -163,7 +164,7 @@ impl Prefilter {
                 }
             }
             if text.len() > 1 {
-                texts.push(Text::new(text, pattern::commonness));
+                texts.push(Text::new(text, commonness));
                 let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
                 filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
             }

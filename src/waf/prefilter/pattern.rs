@@ -416,7 +416,7 @@ fn keep_best(sets: &mut Vec<ByteSet>) {
 }
 
 /// A guess at the share of a byte in ordinary values.
-pub(super) fn commonness(byte: u8) -> f64 {
+pub(crate) fn commonness(byte: u8) -> f64 {
     match byte {
         b'a' | b'e' | b'i' | b'o' | b'n' | b'r' | b's' | b't' => 0.055,
         b'a'..=b'z' => 0.02,

@@ -16,7 +16,9 @@
 //! Tried before: the lazy automata of `regex-automata`. At paranoia 4 half of what the dearest requests cost was the
 //! making of their states.
 
+mod beginnings;
 mod exits;
+mod lanes;
 mod openings;
 mod places;
 mod states;
@@ -25,6 +27,8 @@ mod workshop;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
+
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::nfa::thompson::{self, NFA, Transition};
 use regex_automata::util::look::Look;
@@ -32,6 +36,7 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::Hir;
 
 use crate::limits::REGEX_NFA_BYTES;
+use beginnings::{Ahead, Beginnings};
 use exits::Exits;
 pub(super) use openings::Openings;
 
@@ -48,6 +53,8 @@ pub(super) struct Scanner {
     /// Is some assertion about what stands before?
     asks_for_words: bool,
     asks_for_lines: bool,
+    /// Where matches may begin, as soon as values are long enough; nothing when that does not help.
+    beginnings: OnceLock<Option<Box<Beginnings>>>,
 }
 
 /// What stands before a place.
@@ -88,6 +95,24 @@ const MANY_BYTES: usize = 16;
 /// How often it may not be worth while until a search gives up trying.
 const PATIENCE: u32 = 16;
 
+/// In shorter values it is not worth while to look for beginnings.
+const LONG: usize = if cfg!(any(test, fuzzing)) { 16 } else { 64 };
+
+/// Nor to find out what they are for fewer bytes than this.
+const MUCH: u32 = if cfg!(any(test, fuzzing)) { 64 } else { 4096 };
+
+/// What looking for the next beginning costs, in bytes walked over, and how much more than what was saved it may cost
+/// until a search gives it up.
+const LOOKING: i32 = 12;
+const CREDIT: i32 = 128;
+
+/// After so many bytes a walk looks how many of them it has passed without looking at each.
+const PROBE: usize = 128;
+
+/// The states that a walk had come to are not known any more.
+#[derive(Debug)]
+struct Forgotten;
+
 /// Why a walk ended.
 #[derive(Debug, Clone, Copy)]
 enum Pause {
@@ -95,6 +120,8 @@ enum Pause {
     Special(u32, u8),
     /// The state leads to itself.
     Stay,
+    /// No place of the pattern is left but its beginning.
+    Rest,
     /// There are no more bytes.
     End,
 }
@@ -117,6 +144,12 @@ pub(super) struct States {
     looks: Vec<(Look, StateID)>,
     /// By a few bits of the state.
     exits: [Option<Exits>; exits::KNOWN],
+    /// States from here on have places: those before stand for the beginning alone.
+    resting: u32,
+    /// Bytes walked over, as far as it matters.
+    walked: u32,
+    /// How often all was forgotten.
+    times: u32,
     /// A single state takes more than there is room for: making one for each byte would take for ever.
     are_too_large: bool,
 }
@@ -207,6 +240,7 @@ impl Scanner {
             nfa,
             classes,
             members,
+            beginnings: OnceLock::new(),
         })
     }
 
@@ -228,28 +262,73 @@ impl Scanner {
         if states.table.is_empty() {
             states.begin(self);
         }
+        match self.walk(states, workshop, value, value.len() >= lanes::LONG) {
+            Ok(is_match) => is_match,
+            Err(Forgotten) if states.are_too_large => self.is_match(states, workshop, value),
+            Err(Forgotten) => self
+                .walk(states, workshop, value, false)
+                .unwrap_or_else(|Forgotten| self.is_match(states, workshop, value)),
+        }
+    }
+
+    /// Walks over the value, in `lanes` where every byte has to be looked at.
+    fn walk(&self, states: &mut States, workshop: &mut Workshop, value: &[u8], lanes: bool) -> Result<bool, Forgotten> {
         let mut state = FIRST;
-        let mut rest = value;
         let mut patience = PATIENCE;
+        let mut ahead = self.beginnings(states, value).map(|beginnings| Ahead::new(beginnings, value));
+        let mut credit = CREDIT;
+        // Where the walk is, what it has passed without looking at each byte, and where it looks how much that was.
+        let (mut at, mut passed) = (0, 0);
+        let mut end = if lanes { PROBE } else { value.len() };
         loop {
-            let (pause, behind) = states.run(self, &mut state, rest, patience > 0);
-            rest = behind;
+            let stretch = value.get(at..end).unwrap_or_default();
+            let (pause, behind) = states.run(self, &mut state, stretch, patience > 0, ahead.is_some());
+            at = end - behind.len();
             let (next, byte) = match pause {
                 Pause::Special(next, byte) => (next, byte),
                 Pause::Stay => {
-                    let passed = states.stay(self, state, rest);
-                    rest = rest.get(passed..).unwrap_or_default();
-                    patience = if passed < MANY_BYTES { patience - 1 } else { PATIENCE };
+                    let length = states.stay(self, state, value.get(at..).unwrap_or_default());
+                    patience = if length < MANY_BYTES { patience - 1 } else { PATIENCE };
+                    (at, passed) = (at + length, passed + length);
+                    end = end.max(at);
                     continue;
                 }
-                Pause::End => break,
+                Pause::Rest => {
+                    let Some(looking) = &mut ahead else { continue };
+                    let next = looking.next(at);
+                    if next != at {
+                        state = self.resting(value.get(next - 1).map_or(Side::Start, |byte| self.side(*byte)));
+                    }
+                    let length = next - at;
+                    credit = (credit + length as i32 - LOOKING).min(CREDIT);
+                    if credit < 0 {
+                        ahead = None;
+                    }
+                    (at, passed) = (next, passed + length);
+                    end = end.max(at);
+                    continue;
+                }
+                Pause::End if at == value.len() => break,
+                Pause::End => {
+                    if passed < PROBE / 2 && value.len() - at >= lanes::LONG {
+                        end = value.len().min(at + lanes::STRETCH);
+                        let stretch = value.get(at..end).unwrap_or_default();
+                        if self.walk_in_lanes(states, workshop, &mut state, stretch)? {
+                            return Ok(true);
+                        }
+                        at = end;
+                    }
+                    passed = 0;
+                    end = value.len().min(at + PROBE);
+                    continue;
+                }
             };
             let next = if next == UNKNOWN { states.make(self, workshop, state, Some(byte)) } else { next };
             if states.are_too_large {
-                return self.is_match(states, workshop, value);
+                return Err(Forgotten);
             }
             if next == MATCH {
-                return true;
+                return Ok(true);
             }
             state = next;
         }
@@ -257,10 +336,37 @@ impl Scanner {
             UNKNOWN => states.make(self, workshop, state, None),
             end => end,
         };
-        if states.are_too_large {
-            return self.is_match(states, workshop, value);
+        if states.are_too_large { Err(Forgotten) } else { Ok(end == MATCH) }
+    }
+
+    /// Where matches may begin, if it is worth while to ask.
+    fn beginnings(&self, states: &mut States, value: &[u8]) -> Option<&Beginnings> {
+        if value.len() < LONG {
+            return None;
         }
-        end == MATCH
+        if self.beginnings.get().is_none() {
+            states.walked = states.walked.saturating_add(value.len() as u32);
+            if states.walked < MUCH {
+                return None;
+            }
+        }
+        self.beginnings.get_or_init(|| Beginnings::new(self).map(Box::new)).as_deref()
+    }
+
+    /// What may stand before a place, by the numbers of the states without places.
+    fn sides(&self) -> impl Iterator<Item = Side> {
+        let asked = [
+            (true, Side::Start),
+            (true, Side::Other),
+            (self.asks_for_words, Side::Word),
+            (self.asks_for_lines, Side::Newline),
+        ];
+        asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, side)| side)
+    }
+
+    /// The state without places behind this.
+    fn resting(&self, side: Side) -> u32 {
+        self.sides().position(|other| other == side).unwrap_or_default() as u32 * self.width()
     }
 
     /// The column of a byte, or of the value's end.

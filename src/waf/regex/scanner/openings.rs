@@ -4,6 +4,7 @@
 //! With the byte behind few of these places are left.
 
 use regex_automata::nfa::thompson::{State, Transition};
+use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
 use super::{Scanner, Workshop};
@@ -28,23 +29,23 @@ struct Second {
 
 /// What can be reached without a byte, whatever assertions say.
 #[derive(Debug, Default)]
-struct Reach {
-    transitions: Vec<Transition>,
-    is_end: bool,
+pub(super) struct Reach {
+    pub(super) transitions: Vec<Transition>,
+    pub(super) is_end: bool,
 }
 
 impl Openings {
     /// Of a pattern; nothing when a match may be without bytes.
     pub(super) fn new(scanner: &Scanner) -> Option<Self> {
         let mut workshop = Workshop::default();
-        let begin = Reach::new(scanner, &mut workshop, vec![scanner.nfa.start_anchored()]);
+        let begin = Reach::new(scanner, &mut workshop, vec![scanner.nfa.start_anchored()], true);
         if begin.is_end {
             return None;
         }
         let of_class = |byte: &u8| {
             let here = begin.transitions.iter().filter(|transition| transition.matches_byte(*byte));
             let next: Vec<StateID> = here.map(|transition| transition.next).collect();
-            let Reach { transitions, is_end } = Reach::new(scanner, &mut workshop, next);
+            let Reach { transitions, is_end } = Reach::new(scanner, &mut workshop, next, true);
             let mut bytes = if is_end { ByteSet::ALL } else { ByteSet::EMPTY };
             transitions.iter().for_each(|transition| bytes.insert_range(transition.start, transition.end));
             Second { bytes, is_end }
@@ -71,7 +72,8 @@ impl Openings {
 }
 
 impl Reach {
-    fn new(scanner: &Scanner, workshop: &mut Workshop, from: Vec<StateID>) -> Self {
+    /// `starts` says whether the value may begin here.
+    pub(super) fn new(scanner: &Scanner, workshop: &mut Workshop, from: Vec<StateID>, starts: bool) -> Self {
         let mut reach = Self::default();
         let mut left = from;
         let mut met: Vec<StateID> = Vec::new();
@@ -82,6 +84,7 @@ impl Reach {
             met.push(id);
             workshop.explore(id, scanner, |state| match state {
                 State::Match { .. } => reach.is_end = true,
+                State::Look { look: Look::Start, .. } if !starts => {}
                 State::Look { next, .. } => left.push(*next),
                 State::ByteRange { trans } => reach.transitions.push(*trans),
                 State::Sparse(sparse) => reach.transitions.extend(sparse.transitions.iter().copied()),

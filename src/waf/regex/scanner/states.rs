@@ -18,8 +18,8 @@ impl States {
             + self.looks.capacity() * size_of::<(Look, StateID)>()
     }
 
-    /// Goes from state to state as long as they are made, and where one leads to itself if that is wanted; why it ended,
-    /// and the bytes behind.
+    /// Goes from state to state as long as they are made, and where one leads to itself or has no places if that is wanted;
+    /// why it ended, and the bytes behind.
     #[inline]
     pub(super) fn run<'v>(
         &self,
@@ -27,12 +27,14 @@ impl States {
         state: &mut u32,
         value: &'v [u8],
         stays: bool,
+        rests: bool,
     ) -> (Pause, &'v [u8]) {
         let table = self.table.as_slice();
         let step = |state: u32, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
             table.get(state as usize + usize::from(class)).copied()
         };
+        let resting = if rests { self.resting } else { 0 };
         let mut rest = value;
         // What comes instead of a state is met when the byte behind is looked up.
         while let Some(([one, two, three, four], behind)) = rest.split_first_chunk() {
@@ -50,6 +52,9 @@ impl States {
             };
             *state = fourth;
             rest = behind;
+            if fourth < resting {
+                return (Pause::Rest, rest);
+            }
             if stays && first == second && second == fourth {
                 return (Pause::Stay, rest);
             }
@@ -70,10 +75,13 @@ impl States {
         self.table.get((state + class) as usize).copied().unwrap_or(UNKNOWN)
     }
 
-    /// Makes the first state: nothing before, and no place but the pattern's beginning.
+    /// Makes the first state, nothing before and no place but the pattern's beginning, and its like with something before.
     pub(super) fn begin(&mut self, scanner: &Scanner) {
-        *self = Self::default();
-        self.state(scanner, Side::Start, &[]);
+        *self = Self { walked: self.walked, times: self.times.wrapping_add(1), ..Self::default() };
+        for side in scanner.sides() {
+            self.state(scanner, side, &[]);
+        }
+        self.resting = self.table.len() as u32;
     }
 
     /// The state with these places, which are in order.

@@ -132,6 +132,45 @@ fn long_values_match_as_the_reference_says() {
     assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
 }
 
+/// Patterns of words, so that few places are where a match may begin, in text of parts of such words.
+#[test]
+fn words_are_found_in_long_text() {
+    let mut draw = Draw(271_828_182_845);
+    let mut cache = RegexCache::new();
+    let (mut counts, mut with_sieve) = ([0, 0], 0);
+    for round in 0..1200 {
+        let mut word = |most: usize| -> String {
+            let parts = ["ca", "t", "se", "lect", "x+", "[yz]", r"\s*", r"[^q]*", "q?", "(?:en|d)", ".{2,5}"];
+            (0..1 + draw.below(most)).map(|_| parts[draw.below(parts.len())]).collect()
+        };
+        let words: Vec<String> = (0..1 + round % 5).map(|_| word(4)).collect();
+        let before = ["", r"\b", "(?m:^)", "^", r"\B", "(?i)"][draw.below(6)];
+        let behind = ["", r"\b", "$", "(?m:$)", "", "x"][draw.below(6)];
+        let pattern = format!("{before}(?:{}){behind}", words.join("|"));
+        let options = RegexOptions { backtrack_steps: 1_000_000, ..RegexOptions::default() };
+        let Ok(regex) = Regex::compile(pattern.as_bytes(), options) else { continue };
+        let reference = RegexOptions { is_reference: true, ..options };
+        let reference = Regex::compile(pattern.as_bytes(), reference).unwrap();
+        for length in [20, 70, 200, 700, 1500, 5000] {
+            let mut value: Vec<u8> = Vec::new();
+            let rare = draw.below(300);
+            while value.len() < length {
+                let common: [&[u8]; 6] = [b"ab ", b"ca", b"sel", b"\n", b"0123456789", b"cc_"];
+                let parts: [&[u8]; 8] = [b"cat", b"select", b"y", b"xx", b"q", b"end", b"Cat", b" "];
+                let is_rare = draw.below(300) < rare;
+                value.extend_from_slice(if is_rare { parts[draw.below(8)] } else { common[draw.below(6)] });
+            }
+            let Ok(expected) = reference.is_match(&mut cache, &value) else { continue };
+            assert_eq!(regex.is_match(&mut cache, &value), Ok(expected), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            counts[usize::from(expected)] += 1;
+        }
+        let made = regex.inner.scanner.as_ref().and_then(|scanner| scanner.beginnings.get());
+        with_sieve += usize::from(made.is_some_and(Option::is_some));
+    }
+    assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
+    assert!(with_sieve > 100 || !crate::waf::sieve::is_fast(), "{with_sieve}");
+}
+
 #[test]
 fn both_ways_find_the_same_byte() {
     let mut draw = Draw(7);
