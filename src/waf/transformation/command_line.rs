@@ -54,6 +54,7 @@ pub(super) fn normalise(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// From the first byte on that changes.
+#[inline(never)]
 fn normalise_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(input);
     // The space in front may be one that goes.

@@ -70,11 +70,16 @@ pub(super) fn remove_marks(input: &[u8], out: &mut Vec<u8>) -> bool {
     let matters = |byte| matches!(byte, b'/' | b'*' | b'<' | b'-' | b'#');
     let Some(first) = marks::find(&MARKS, input, matters) else { return false };
     if marks::are_worth_while(input.len() - first) {
-        let mut marks = Marks::new(&MARKS, input, first);
-        remove_marks_with(input, out, first, |from| marks.next(from))
+        remove_marked(input, out, first)
     } else {
         remove_marks_with(input, out, first, |from| Some(from + find(tail(input, from), matters)?))
     }
+}
+
+#[inline(never)]
+fn remove_marked(input: &[u8], out: &mut Vec<u8>, first: usize) -> bool {
+    let mut marks = Marks::new(&MARKS, input, first);
+    remove_marks_with(input, out, first, |from| marks.next(from))
 }
 
 /// From the first byte on that may be one; `next` finds further ones.
@@ -136,10 +141,7 @@ mod tests {
             |value, first, out| {
                 remove_marks_with(value, out, first, |from| Some(from + find(tail(value, from), matters)?))
             },
-            |value, first, out| {
-                let mut marks = Marks::new(&MARKS, value, first);
-                remove_marks_with(value, out, first, |from| marks.next(from))
-            },
+            |value, first, out| remove_marked(value, out, first),
             |changed| *changed,
         );
         let parts: &[&[u8]] = &[b"/**/", b"x/"];

@@ -2,7 +2,8 @@
 //!
 //! In long values the bytes that a function looks for stand a few bytes apart: asking for the next one each time, or
 //! looking at each byte, costs more than knowing all of them of the next thousand, a bit each. What is here needs AVX2;
-//! without it, and in short values, functions go from byte to byte, with the same result.
+//! without it, and in short values, functions go from byte to byte, with the same result. What functions do for long ones
+//! is not put into `Transformation::apply`: room for the marks would be made there for each short one, too.
 
 /// With fewer bytes left it is not worth while to know all marks.
 const FEW_BYTES: usize = 64;

@@ -18,6 +18,7 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
+#[inline(never)]
 fn remove_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(input);
     marks::retain(out, first, [&NUL], |[nul], _| !nul);

@@ -37,14 +37,24 @@ pub(super) fn decode_unicode(input: &[u8], out: &mut Vec<u8>, map: Option<&Unico
 fn decode_with(input: &[u8], out: &mut Vec<u8>, unicode: impl Fn(&[u8]) -> Option<(u8, usize)>) -> bool {
     let Some(first) = memchr::memchr2(b'%', b'+', input) else { return false };
     if marks::are_worth_while(input.len() - first) {
-        let mut marks = Marks::new(&ESCAPES, input, first);
-        decode_from(input, out, first, unicode, |from| marks.next(from))
+        decode_marked(input, out, first, unicode)
     } else {
         decode_from(input, out, first, unicode, |from| match input.get(from)? {
             b'%' | b'+' => Some(from),
             _ => Some(from + memchr::memchr2(b'%', b'+', tail(input, from))?),
         })
     }
+}
+
+#[inline(never)]
+fn decode_marked(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    first: usize,
+    unicode: impl Fn(&[u8]) -> Option<(u8, usize)>,
+) -> bool {
+    let mut marks = Marks::new(&ESCAPES, input, first);
+    decode_from(input, out, first, unicode, |from| marks.next(from))
 }
 
 /// From the first escape on; `next` finds further ones.

@@ -59,13 +59,18 @@ pub(super) fn to_unicode(input: &[u8], out: &mut Vec<u8>) -> bool {
     // Which is found faster than what matters, and mostly is that.
     let Some(first) = find(input, |byte| byte >= 0x80 || byte == 0) else { return false };
     if marks::are_worth_while(input.len() - first) {
-        let mut marks = Marks::new(&MARKS, input, first);
-        let first = marks.next(first);
-        convert(input, out, first, |from| marks.next(from))
+        convert_marked(input, out, first)
     } else {
         let next = |from| Some(from + find(tail(input, from), matters)?);
         convert(input, out, next(first), next)
     }
+}
+
+#[inline(never)]
+fn convert_marked(input: &[u8], out: &mut Vec<u8>, start: usize) -> bool {
+    let mut marks = Marks::new(&MARKS, input, start);
+    let first = marks.next(start);
+    convert(input, out, first, |from| marks.next(from))
 }
 
 /// From the first byte on that matters; `next` finds further ones.

@@ -48,6 +48,7 @@ fn first_change_plainly(input: &[u8]) -> Option<usize> {
 }
 
 /// From the first byte on that changes.
+#[inline(never)]
 fn compress_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(input);
     let mut before = u64::from(head(input, first).last() == Some(&b' '));
@@ -85,6 +86,7 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
+#[inline(never)]
 fn remove_marked(input: &[u8], first: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(input);
     marks::retain(out, first, [&WHITE], |[white], _| !white);
