@@ -76,7 +76,7 @@ pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
 /// All regex caches of one worker together; when they exceed it those that were not used for longest are dropped.
-pub const REGEX_CACHE_BYTES: usize = 9 * 1024 * 1024;
+pub const REGEX_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.
 pub const REGEX_CACHE_SLOTS: usize = 4096;
@@ -123,7 +123,7 @@ pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 128 } else { 16384 };
 
 /// Of those, what one transaction may add: a long list of parameters shall not push out what is often seen.
-pub const WAF_KEPT_PER_TRANSACTION: usize = if cfg!(fuzzing) { 16 } else { 256 };
+pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / if cfg!(fuzzing) { 8 } else { 16 };
 
 /// Bytes of the values that a worker knows from request to request.
 pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 1024 * 1024 };
