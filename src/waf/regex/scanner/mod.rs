@@ -95,7 +95,7 @@ const MANY_BYTES: usize = 16;
 /// How often it may not be worth while until a search gives up trying.
 const PATIENCE: u32 = 16;
 
-/// In shorter values it is not worth while to look for beginnings.
+/// Shorter values are walked over byte by byte.
 const LONG: usize = if cfg!(any(test, fuzzing)) { 16 } else { 64 };
 
 /// Nor to find out what they are for fewer bytes than this.
@@ -262,17 +262,39 @@ impl Scanner {
         if states.table.is_empty() {
             states.begin(self);
         }
-        match self.walk(states, workshop, value, value.len() >= lanes::LONG) {
-            Ok(is_match) => is_match,
-            Err(Forgotten) if states.are_too_large => self.is_match(states, workshop, value),
-            Err(Forgotten) => self
-                .walk(states, workshop, value, false)
-                .unwrap_or_else(|Forgotten| self.is_match(states, workshop, value)),
-        }
+        let found = if value.len() < LONG {
+            self.walk(states, workshop, value)
+        } else {
+            let found = self.walk_far(states, workshop, value, value.len() >= lanes::LONG);
+            found.or_else(|Forgotten| self.walk_far(states, workshop, value, false))
+        };
+        // What is forgotten even so is not made again, as it is too large.
+        found.unwrap_or_else(|Forgotten| self.is_match(states, workshop, value))
     }
 
-    /// Walks over the value, in `lanes` where every byte has to be looked at.
-    fn walk(&self, states: &mut States, workshop: &mut Workshop, value: &[u8], lanes: bool) -> Result<bool, Forgotten> {
+    /// Walks over the value byte by byte.
+    fn walk(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> Result<bool, Forgotten> {
+        let mut state = FIRST;
+        let mut rest = value;
+        loop {
+            let (pause, behind) = states.run(self, &mut state, rest, false, false);
+            rest = behind;
+            let Pause::Special(next, byte) = pause else { break };
+            if self.enter(states, workshop, &mut state, next, byte)? {
+                return Ok(true);
+            }
+        }
+        self.is_match_at_end(states, workshop, state)
+    }
+
+    /// Walks over a long value, past what need not be looked at, and if `lanes` says so in lanes where every byte must be.
+    fn walk_far(
+        &self,
+        states: &mut States,
+        workshop: &mut Workshop,
+        value: &[u8],
+        lanes: bool,
+    ) -> Result<bool, Forgotten> {
         let mut state = FIRST;
         let mut patience = PATIENCE;
         let mut ahead = self.beginnings(states, value).map(|beginnings| Ahead::new(beginnings, value));
@@ -323,15 +345,31 @@ impl Scanner {
                     continue;
                 }
             };
-            let next = if next == UNKNOWN { states.make(self, workshop, state, Some(byte)) } else { next };
-            if states.are_too_large {
-                return Err(Forgotten);
-            }
-            if next == MATCH {
+            if self.enter(states, workshop, &mut state, next, byte)? {
                 return Ok(true);
             }
-            state = next;
         }
+        self.is_match_at_end(states, workshop, state)
+    }
+
+    /// Goes on to what comes instead of a state, which is made if it can be; is there a match?
+    #[inline]
+    fn enter(
+        &self,
+        states: &mut States,
+        workshop: &mut Workshop,
+        state: &mut u32,
+        next: u32,
+        byte: u8,
+    ) -> Result<bool, Forgotten> {
+        let next = if next == UNKNOWN { states.make(self, workshop, *state, Some(byte)) } else { next };
+        *state = next;
+        if states.are_too_large { Err(Forgotten) } else { Ok(next == MATCH) }
+    }
+
+    /// Does a walk that ended in this state end in a match?
+    #[inline]
+    fn is_match_at_end(&self, states: &mut States, workshop: &mut Workshop, state: u32) -> Result<bool, Forgotten> {
         let end = match states.next(state, self.class(None)) {
             UNKNOWN => states.make(self, workshop, state, None),
             end => end,
@@ -341,9 +379,6 @@ impl Scanner {
 
     /// Where matches may begin, if it is worth while to ask.
     fn beginnings(&self, states: &mut States, value: &[u8]) -> Option<&Beginnings> {
-        if value.len() < LONG {
-            return None;
-        }
         if self.beginnings.get().is_none() {
             states.walked = states.walked.saturating_add(value.len() as u32);
             if states.walked < MUCH {
