@@ -108,6 +108,9 @@ impl States {
         }
         let number = self.states.len() as u32;
         let start = self.places.len() as u32;
+        make_room(&mut self.places, places.len());
+        make_room(&mut self.states, 1);
+        make_room(&mut self.table, width as usize);
         self.places.extend_from_slice(places);
         self.states.push(Members { start, end: self.places.len() as u32, side });
         self.table.resize(self.table.len() + width as usize, UNKNOWN);
@@ -261,6 +264,13 @@ impl States {
         let side = if asks(&start) || workshop.next.iter().any(asks) { scanner.side(byte) } else { Side::Other };
         workshop.next.sort_unstable();
         self.state(scanner, side, &workshop.next)
+    }
+}
+
+/// Room for so many more and a quarter of what there is: what lies idle counts among what a worker may keep.
+fn make_room<T>(all: &mut Vec<T>, more: usize) {
+    if all.capacity() - all.len() < more {
+        all.reserve_exact(more.max(all.len() / 4));
     }
 }
 
