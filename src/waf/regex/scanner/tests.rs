@@ -171,6 +171,25 @@ fn words_are_found_in_long_text() {
     assert!(with_sieve > 100 || !crate::waf::sieve::is_fast(), "{with_sieve}");
 }
 
+/// A match is found wherever it lies: within a lane, over the border of two, over a whole one.
+#[test]
+fn matches_are_found_over_the_borders_of_lanes() {
+    let mut cache = RegexCache::new();
+    // A match may begin at so many places that there is no sieve, but every few bytes no place is left.
+    let filler: Vec<u8> = b"abnonopoyz".iter().copied().cycle().take(900).collect();
+    for (pattern, middle) in [(r"[a-m]..7", 2), (r"\b[a-m]..7", 2), (r"[a-m].{150}7", 150), (r"[a-m].{300}7", 300)] {
+        let regex = Regex::compile(pattern.as_bytes(), RegexOptions::default()).unwrap();
+        let text = [b"-b".as_slice(), &vec![b'-'; middle], b"7"].concat();
+        for at in 0..filler.len() - text.len() {
+            let mut value = filler.clone();
+            value.splice(at..at + text.len(), text.iter().copied());
+            assert_eq!(regex.is_match(&mut cache, &value), Ok(true), "/{pattern}/ at {at}");
+            value[at + 1] = b'-';
+            assert_eq!(regex.is_match(&mut cache, &value), Ok(false), "/{pattern}/ at {at}");
+        }
+    }
+}
+
 #[test]
 fn both_ways_find_the_same_byte() {
     let mut draw = Draw(7);
