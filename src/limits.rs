@@ -76,7 +76,7 @@ pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
 /// All regex caches of one worker together; when they exceed it those that were not used for longest are dropped.
-pub const REGEX_CACHE_BYTES: usize = 10 * 1024 * 1024;
+pub const REGEX_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.
 pub const REGEX_CACHE_SLOTS: usize = 4096;
