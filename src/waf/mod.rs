@@ -14,6 +14,7 @@
 mod action;
 mod audit;
 pub mod body;
+mod byte_tables;
 mod collection;
 mod compile;
 mod content_coding;

@@ -46,6 +46,7 @@ pub(crate) fn is_strict(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waf::tests::draws::draws;
 
     /// Values of all lengths around the borders of blocks, of characters of all lengths, most of them with a fault.
     #[test]
@@ -82,13 +83,7 @@ mod tests {
             b"\xf7\xbf\xbf\xbf",
             b"\x1f",
         ];
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize % below
-        };
+        let mut draw = draws();
         let (mut strict, mut in_form) = (0, 0);
         for round in 0..30_000_usize {
             let parts = [16, 16, 24][round % 3];

@@ -1,6 +1,6 @@
 //! Looking at values with AVX2, 32 bytes at a time: the first look (`prefilter::survey`), the search for what may begin
-//! with three bytes (`sieve`), that for bytes of a set (`regex::scanner`), where all of these are and what is left without
-//! them (`transformation::marks`), and whether text is UTF-8 (`utf8`). These hold what must find the same without it, and
+//! with three bytes (`sieve`), that for bytes of a set (`byte_tables`), what is left without some bytes
+//! (`transformation::marks`), and whether text is UTF-8 (`utf8`). These hold what must find the same without it, and
 //! decide what runs.
 //!
 //! *Why unsafe:* vector instructions exist in safe Rust only as what the compiler happens to make of a loop, and it makes

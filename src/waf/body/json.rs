@@ -555,6 +555,7 @@ fn push_code_point(code: u32, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waf::tests::draws::draws;
 
     const LIMITS: Limits = Limits { depth: 500, arguments: 100_000, name_bytes: 16 * 1024 };
 
@@ -638,13 +639,7 @@ mod tests {
             b"\\x",
             b"\xe4",
         ];
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize % below
-        };
+        let mut draw = draws();
         let mut valid = 0;
         for round in 0..4000_usize {
             let rarity = [1, 3, 20][draw(3)];

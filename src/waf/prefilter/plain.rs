@@ -170,16 +170,11 @@ impl Plain {
 mod tests {
     use super::*;
     use crate::waf::prefilter::is_set;
+    use crate::waf::tests::draws::draws;
 
     #[test]
     fn says_what_needs_say() {
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = |bound: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 11) as usize % bound
-        };
+        let mut draw = draws();
         let (mut met, mut rounds_with_others) = (0, 0);
         for round in 0..200 {
             // So many that in some rounds there are more sets than have a number.

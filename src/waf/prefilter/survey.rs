@@ -52,6 +52,7 @@ fn plainly(folded: &mut [u8], len: usize) -> Signature {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waf::tests::draws::draws;
 
     /// Values of all lengths around the borders of blocks, with few and with many different bytes.
     #[test]
@@ -61,17 +62,11 @@ mod tests {
             eprintln!("SKIPPED: this processor has no AVX2");
             return;
         }
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize
-        };
+        let mut draw = draws();
         for round in 0..4000 {
             let spread = [2, 26, 100, 256][round % 4];
-            let first = draw() % 256;
-            let value: Vec<u8> = (0..round % 131).map(|_| (first + draw() % spread) as u8).collect();
+            let first = draw(256);
+            let value: Vec<u8> = (0..round % 131).map(|_| (first + draw(spread)) as u8).collect();
             let mut folded = value.clone();
             folded.resize(value.len().next_multiple_of(BLOCK) + MARGIN, 0);
             let mut wide = folded.clone();

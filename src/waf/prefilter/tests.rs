@@ -7,6 +7,7 @@ use crate::seclang::source::MemoryLoader;
 use crate::waf::operator::{CompileContext, Evidence, OperatorContext, Outcome};
 use crate::waf::program::TxNames;
 use crate::waf::regex::RegexCache;
+use crate::waf::tests::draws::draws;
 
 fn compile(operators: &[(&'static str, &str)]) -> Vec<CompiledOperator> {
     let loader = MemoryLoader::new();
@@ -124,13 +125,7 @@ fn drawn_values() -> Vec<Vec<u8>> {
         b"q",
         b"1",
     ];
-    let mut state = 88_172_645_463_325_252_u64;
-    let mut draw = |end: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize % end
-    };
+    let mut draw = draws();
     let mut value = |round: usize| {
         let (first, spread) = (draw(PIECES.len()), 1 + round % PIECES.len());
         let mut value = Vec::new();

@@ -4,6 +4,7 @@ mod actions;
 mod audit;
 mod chains;
 mod crs;
+pub(in crate::waf) mod draws;
 mod fast_paths;
 mod flow;
 mod folding;

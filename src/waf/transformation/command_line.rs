@@ -6,14 +6,15 @@
 //! *Difference from libmodsecurity 3:* that one does not stop at `NUL`.
 
 use super::bytes::{head, tail};
-use super::marks::{self, Set};
+use super::marks;
+use crate::waf::byte_tables::ByteTables;
 
 /// What [`matters`].
-static ALONE: Set = Set::of(b"\0\"'\\^,;\t\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ");
-static REMOVED: Set = Set::of(b"\"'\\^");
-static SPACE: Set = Set::of(b" ,;\t\r\n");
+static ALONE: ByteTables = ByteTables::of(b"\0\"'\\^,;\t\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ");
+static REMOVED: ByteTables = ByteTables::of(b"\"'\\^");
+static SPACE: ByteTables = ByteTables::of(b" ,;\t\r\n");
 /// A space before one of these is not the last one, or goes as well.
-static BEHIND_SPACE: Set = Set::of(b" ,;\t\r\n/(");
+static BEHIND_SPACE: ByteTables = ByteTables::of(b" ,;\t\r\n/(");
 
 /// Bytes that can change the result on their own; a space does only in company, see [`first_change`].
 const fn matters(byte: u8) -> bool {

@@ -8,9 +8,10 @@
 //! and at the end of the value that byte is the terminating `NUL`.
 
 use super::bytes::{at, find, head, tail};
-use super::marks::{self, Marks, Set, push_run};
+use super::marks::{self, Marks, push_run};
+use crate::waf::byte_tables::ByteTables;
 
-static MARKS: Set = Set::of(b"/*<-#");
+static MARKS: ByteTables = ByteTables::of(b"/*<-#");
 
 /// See the file's page.
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {

@@ -5,6 +5,8 @@
 //! without it, and in short values, functions go from byte to byte, with the same result. What functions do for long ones
 //! is not put into `Transformation::apply`: room for the marks would be made there for each short one, too.
 
+use crate::waf::byte_tables::ByteTables;
+
 /// With fewer bytes left it is not worth while to know all marks.
 const FEW_BYTES: usize = 64;
 
@@ -13,36 +15,6 @@ const WORDS: usize = 16;
 
 /// Bytes of one word.
 const WORD: usize = 64;
-
-/// A set of bytes, as `wide::marks` takes it.
-#[derive(Debug)]
-pub(super) struct Set {
-    rows: [[u8; 16]; 2],
-}
-
-impl Set {
-    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "halves of bytes are always within the table"))]
-    pub(super) const fn of(bytes: &[u8]) -> Self {
-        let mut rows = [[0; 16]; 2];
-        let mut rest = bytes;
-        while let [byte, behind @ ..] = rest {
-            rows[(*byte >> 7) as usize][(*byte & 15) as usize] |= 1 << (*byte >> 4 & 7);
-            rest = behind;
-        }
-        Self { rows }
-    }
-
-    /// With all bytes from 0xC0 to 0xF7.
-    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "halves of bytes are always within the table"))]
-    pub(super) const fn and_leads(mut self) -> Self {
-        let mut low = 0;
-        while low < 16 {
-            self.rows[1][low] |= if low < 8 { 0b1111_0000 } else { 0b0111_0000 };
-            low += 1;
-        }
-        self
-    }
-}
 
 /// Is it worth while with so many bytes left, and can this processor do it?
 #[inline]
@@ -55,25 +27,15 @@ pub(super) fn are_worth_while(len: usize) -> bool {
 
 /// As `bytes::find`, for a set that is known in both ways.
 #[inline]
-pub(super) fn find(set: &Set, value: &[u8], matters: impl Fn(u8) -> bool + Copy) -> Option<usize> {
+pub(super) fn find(set: &ByteTables, value: &[u8], matters: impl Fn(u8) -> bool + Copy) -> Option<usize> {
     if !are_worth_while(value.len()) {
         return super::bytes::find(value, matters);
     }
-    let (blocks, rest) = value.as_chunks();
-    let first = first_block(&set.rows, blocks);
-    first.or_else(|| Some(value.len() - rest.len() + super::bytes::find(rest, matters)?))
+    Some(set.find(value)).filter(|place| *place < value.len())
 }
 
 #[cfg(target_arch = "x86_64")]
-use crate::waf::wide::{compact, find as first_block, marks};
-
-#[cfg(not(target_arch = "x86_64"))]
-fn first_block(_: &[[u8; 16]; 2], _: &[[u8; 32]]) -> Option<usize> {
-    None
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn marks(_: &[[u8; 16]; 2], _: &[u8], _: &mut [u64]) {}
+use crate::waf::wide::compact;
 
 #[cfg(not(target_arch = "x86_64"))]
 fn compact(bytes: &mut [u8], _: usize, _: usize, _: &[u64]) -> usize {
@@ -82,7 +44,7 @@ fn compact(bytes: &mut [u8], _: usize, _: usize, _: &[u64]) -> usize {
 
 /// The places of the bytes of a set, one after the other.
 pub(super) struct Marks<'a> {
-    set: &'static Set,
+    set: &'static ByteTables,
     value: &'a [u8],
     /// Where the marks that are known begin.
     start: usize,
@@ -91,7 +53,7 @@ pub(super) struct Marks<'a> {
 
 impl<'a> Marks<'a> {
     /// From a place on.
-    pub(super) fn new(set: &'static Set, value: &'a [u8], start: usize) -> Self {
+    pub(super) fn new(set: &'static ByteTables, value: &'a [u8], start: usize) -> Self {
         let mut marks = Self { set, value, start, words: [0; WORDS] };
         marks.fill();
         marks
@@ -102,7 +64,7 @@ impl<'a> Marks<'a> {
         if rest.len() < WORDS * WORD {
             self.words = [0; WORDS];
         }
-        marks(&self.set.rows, rest, &mut self.words);
+        self.set.mark(rest, &mut self.words);
     }
 
     /// The first one at a place or behind it, which must not lie before those asked for.
@@ -132,7 +94,7 @@ impl<'a> Marks<'a> {
 pub(super) fn retain<const SETS: usize>(
     out: &mut Vec<u8>,
     start: usize,
-    sets: [&'static Set; SETS],
+    sets: [&'static ByteTables; SETS],
     mut stays: impl FnMut([u64; SETS], u8) -> u64,
 ) {
     let len = out.len() - start.min(out.len());
@@ -142,7 +104,7 @@ pub(super) fn retain<const SETS: usize>(
         let rest = out.get(start + from..start + len).unwrap_or_default();
         let mut found = [[0; WORDS]; SETS];
         for (set, words) in sets.iter().zip(&mut found) {
-            marks(&set.rows, rest, words);
+            set.mark(rest, words);
         }
         let mut staying = [0; WORDS];
         let count = rest.len().div_ceil(WORD).min(WORDS);
@@ -157,6 +119,35 @@ pub(super) fn retain<const SETS: usize>(
         end = compact(out, start + from, end, staying.get(..count).unwrap_or_default());
     }
     out.truncate(end);
+}
+
+/// Takes the bytes of a set out of a value; are there any? `goes` knows them too.
+#[inline]
+pub(super) fn remove(
+    set: &'static ByteTables,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    goes: impl Fn(u8) -> bool + Copy,
+) -> bool {
+    let Some(first) = find(set, input, goes) else { return false };
+    if are_worth_while(input.len() - first) {
+        remove_marked(set, input, first, out);
+    } else {
+        remove_plainly(input, first, out, goes);
+    }
+    true
+}
+
+#[inline(never)]
+fn remove_marked(set: &'static ByteTables, input: &[u8], first: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(input);
+    retain(out, first, [set], |[marked], _| !marked);
+}
+
+#[inline]
+fn remove_plainly(input: &[u8], first: usize, out: &mut Vec<u8>, goes: impl Fn(u8) -> bool) {
+    out.extend_from_slice(super::bytes::head(input, first));
+    super::bytes::extend_steps(out, super::bytes::tail(input, first), |byte| (byte, !goes(byte)));
 }
 
 /// Adds a part of a value, which often is but a few bytes.
@@ -177,6 +168,7 @@ pub(super) fn push_run(out: &mut Vec<u8>, value: &[u8], from: usize, to: usize) 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::waf::tests::draws::draws;
 
     /// Values of all lengths around the borders of words and of what is known at a time, with few and with many of some
     /// parts. None without AVX2.
@@ -185,13 +177,7 @@ pub(super) mod tests {
             eprintln!("SKIPPED: this processor has no AVX2");
             return Vec::new();
         }
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut draw = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as usize % below
-        };
+        let mut draw = draws();
         (0..3000)
             .map(|round| {
                 let len = match round % 10 {
@@ -242,7 +228,7 @@ pub(super) mod tests {
         assert!(values.is_empty() || compared > 1000, "{compared}");
     }
 
-    static SOME: Set = Set::of(b"\0x+\x80\xff");
+    static SOME: ByteTables = ByteTables::of(b"\0x+\x80\xff");
 
     #[test]
     fn marks_are_where_the_bytes_are() {
@@ -270,12 +256,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn leads_are_those_of_utf8() {
-        static LEADS: Set = Set::of(b"").and_leads();
-        for byte in 0..=u8::MAX {
-            let row = LEADS.rows[usize::from(byte >> 7)][usize::from(byte & 15)];
-            assert_eq!(row >> (byte >> 4 & 7) & 1 != 0, (0xC0..0xF8).contains(&byte), "{byte}");
-        }
+    fn both_ways_take_out_the_same() {
+        let goes = |byte: u8| b"\0x+\x80\xff".contains(&byte);
+        let plainly = |value: &[u8], first, out: &mut Vec<u8>| remove_plainly(value, first, out, goes);
+        let marked = |value: &[u8], first, out: &mut Vec<u8>| remove_marked(&SOME, value, first, out);
+        let first = |value: &[u8]| value.iter().position(|byte| goes(*byte));
+        compare(&[b"\0", b"x", b"+", b"\x80", b"\xff", b"++", b"\x81\x7f"], first, plainly, marked, |()| true);
     }
 
     #[test]
@@ -284,8 +270,8 @@ pub(super) mod tests {
             for start in [0, value.len() / 3, value.len()] {
                 let mut out = value.clone();
                 // Each "x" before a "+" goes.
-                static X: Set = Set::of(b"x");
-                static PLUS: Set = Set::of(b"+");
+                static X: ByteTables = ByteTables::of(b"x");
+                static PLUS: ByteTables = ByteTables::of(b"+");
                 retain(&mut out, start, [&X, &PLUS], |[x, plus], behind| {
                     !(x & (plus >> 1 | u64::from(behind == b'+') << 63))
                 });

@@ -105,21 +105,14 @@ mod tests {
     fn without_its_trigger_a_function_changes_at_most_the_case() {
         const ALPHABET: &[u8] = b"aAX0x /.\\*-<>#%+&;'\"^,!\0\x80\xa0\t_=[]";
         let context = TransformationContext::default();
-        let mut state = 88_172_645_463_325_252_u64;
+        let mut draw = crate::waf::tests::draws::draws();
         let mut out = Vec::new();
         let mut changes = 0;
         for round in 0..60_000_usize {
             let len = round % 9;
             let width = 2 + round % (ALPHABET.len() - 2);
             let shift = round / 7 % ALPHABET.len();
-            let value: Vec<u8> = (0..len)
-                .map(|_| {
-                    state ^= state << 13;
-                    state ^= state >> 7;
-                    state ^= state << 17;
-                    ALPHABET[(state as usize % width.min(4) + shift) % ALPHABET.len()]
-                })
-                .collect();
+            let value: Vec<u8> = (0..len).map(|_| ALPHABET[(draw(width.min(4)) + shift) % ALPHABET.len()]).collect();
             for function in Transformation::ALL {
                 let len = if function.apply(&value, &mut out, &context) { out.len() } else { value.len() };
                 assert!(len <= function.longest_result(value.len()), "{}", function.name());

@@ -8,10 +8,11 @@
 //! ModSecurity 2 does.
 
 use super::bytes::{at, find, head, hex_code, hex_pair, narrow, push_hex, tail};
-use super::marks::{self, Marks, Set, push_run};
+use super::marks::{self, Marks, push_run};
 use super::unicode_map::UnicodeMap;
+use crate::waf::byte_tables::ByteTables;
 
-static ESCAPES: Set = Set::of(b"%+");
+static ESCAPES: ByteTables = ByteTables::of(b"%+");
 
 /// `%HH` and `+`.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {

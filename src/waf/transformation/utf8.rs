@@ -7,10 +7,11 @@
 //! once more. *libmodsecurity 3* keeps malformed bytes.
 
 use super::bytes::{at, find, hex_digit, tail};
-use super::marks::{self, Marks, Set, push_run};
+use super::marks::{self, Marks, push_run};
+use crate::waf::byte_tables::ByteTables;
 
 /// What is not copied as it is.
-static MARKS: Set = Set::of(b"\0").and_leads();
+static MARKS: ByteTables = ByteTables::of(b"\0").and_range(0xC0, 0xF7);
 
 /// A sequence: code and length; `None` for a lead byte without its continuation.
 fn sequence(text: &[u8]) -> Option<(u32, usize)> {

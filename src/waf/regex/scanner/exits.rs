@@ -4,6 +4,7 @@
 //! bytes. Which bytes lead out of it fits into two small tables, by which vector instructions pass 32 bytes at a time.
 
 use super::{Scanner, States};
+use crate::waf::byte_tables::ByteTables;
 
 /// States whose exits are known at a time, a power of two.
 pub(super) const KNOWN: usize = 8;
@@ -13,42 +14,6 @@ const FEW_BYTES: usize = 64;
 
 /// With fewer bytes left than this it is not worth while to find out what they are.
 const MANY_BYTES: usize = 1024;
-
-/// A set of bytes, by the halves of each: for each low half a bit for each high one, below 8 and from 8 on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ByteTables {
-    rows: [[u8; 16]; 2],
-}
-
-impl ByteTables {
-    pub(super) fn insert(&mut self, byte: u8) {
-        let rows = self.rows.get_mut(usize::from(byte >> 7));
-        if let Some(row) = rows.and_then(|rows| rows.get_mut(usize::from(byte & 15))) {
-            *row |= 1 << (byte >> 4 & 7);
-        }
-    }
-
-    #[inline]
-    fn contains(&self, byte: u8) -> bool {
-        let row = self.rows.get(usize::from(byte >> 7)).and_then(|rows| rows.get(usize::from(byte & 15)));
-        row.is_some_and(|row| row >> (byte >> 4 & 7) & 1 != 0)
-    }
-
-    /// How many bytes there are before the first one of the set.
-    pub(super) fn find(&self, value: &[u8]) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        if crate::waf::wide::is_there() {
-            let (blocks, rest) = value.as_chunks();
-            let found = crate::waf::wide::find(&self.rows, blocks);
-            return found.unwrap_or_else(|| value.len() - rest.len() + self.find_plainly(rest));
-        }
-        self.find_plainly(value)
-    }
-
-    pub(super) fn find_plainly(&self, value: &[u8]) -> usize {
-        value.iter().position(|byte| self.contains(*byte)).unwrap_or(value.len())
-    }
-}
 
 /// The bytes that lead out of a state, or have not led anywhere yet.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,6 @@
 //! Against the reference, and of the bounds.
 
 use super::super::{Captures, Regex, RegexCache, RegexOptions};
-use super::exits::ByteTables;
 use super::*;
 use crate::limits::REGEX_STATES_BYTES;
 
@@ -187,19 +186,5 @@ fn matches_are_found_over_the_borders_of_lanes() {
             value[at + 1] = b'-';
             assert_eq!(regex.is_match(&mut cache, &value), Ok(false), "/{pattern}/ at {at}");
         }
-    }
-}
-
-#[test]
-fn both_ways_find_the_same_byte() {
-    let mut draw = Draw(7);
-    for round in 0..2000 {
-        let mut set = ByteTables::default();
-        let members: Vec<u8> = (0..round % 9).map(|_| draw.below(256) as u8).collect();
-        members.iter().for_each(|byte| set.insert(*byte));
-        let value: Vec<u8> = (0..draw.below(200)).map(|_| draw.below(256) as u8).collect();
-        let expected = value.iter().position(|byte| members.contains(byte)).unwrap_or(value.len());
-        assert_eq!(set.find_plainly(&value), expected);
-        assert_eq!(set.find(&value), expected, "{members:x?} in {value:x?}");
     }
 }
