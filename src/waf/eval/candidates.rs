@@ -359,8 +359,15 @@ fn test_shared(
     }
     let is_recalled =
         operator == rule.operator && values.recall(program, operator, rule.captures, id, &mut scratch.evidence);
-    let outcome =
-        if is_recalled { Outcome::Match } else { ask(program, transaction, scratch, values, index, rule, id) };
+    let outcome = if is_recalled {
+        Outcome::Match
+    } else if program.options.prefilter && !values.may_match(program, operator, id) {
+        // Which is what a negated rule asks for.
+        scratch.evidence.clear();
+        Outcome::NoMatch
+    } else {
+        ask(program, transaction, scratch, values, index, rule, id)
+    };
     let changed = if id == member.id { None } else { Some(values.own_bytes(id)) };
     conclude(program, transaction, scratch, index, rule, &member.value, &values.text, changed, outcome)
 }

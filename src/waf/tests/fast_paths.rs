@@ -114,3 +114,21 @@ fn the_same_operators_in_other_lanes_are_another_scope() {
         assert_eq!(exchange.run(&program_with(&rules, &options)).ids(), [3, 4], "{name}");
     }
 }
+
+/// What the prefilter says "no" to matches a negated rule, without that its operator is asked.
+#[test]
+fn a_negated_rule_matches_what_cannot_have_a_text() {
+    let rules = r#"
+        SecRule ARGS:a "!@pm evilword otherword" "id:1,phase:2,pass,log,capture,msg:'%{MATCHED_VAR} %{TX.0}'"
+        SecRule ARGS:a "!@rx ^evil[a-z]+$" "id:2,phase:2,pass,log,t:lowercase"
+        SecRule ARGS:a "!@contains evilword" "id:3,phase:2,pass,log,multiMatch,t:removeWhitespace"
+        SecRule ARGS:a "@rx (evil)" "id:4,phase:2,pass,log,capture"
+        SecRule ARGS:a "!@rx (ev)ilword" "id:5,phase:2,pass,log,capture,chain"
+        SecRule TX:1 "@streq ev" "t:none"
+    "#;
+    let long = |end: &str| format!("/?a={}{end}", "plain+text+".repeat(40));
+    let (with, without) = (long("evilword"), long("harmless"));
+    let found = ids(rules, &["/?a=evilword", "/?a=harmless", "/?a=EVILWORD", "/?a=evil+word", &with, &without]);
+    let expected: [&[u32]; 6] = [&[4], &[1, 2, 3], &[3], &[1, 2, 3, 4], &[2, 4], &[1, 2, 3, 3]];
+    assert_eq!(found, expected);
+}
