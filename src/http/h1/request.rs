@@ -74,7 +74,8 @@ fn too_large(buffer: &BytesMut, limits: HeadLimits, head: &mut RequestHead) -> H
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
+    let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
+    bytes.get(..end).unwrap_or_default()
 }
 
 fn parse(head: &mut RequestHead, limits: HeadLimits) -> Result<(), HeadError> {
