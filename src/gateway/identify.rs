@@ -13,7 +13,7 @@ use rustls::{ProtocolVersion, ServerConnection};
 use super::Worker;
 use crate::certificate::Leaf;
 use crate::limits::REQUEST_ID_BYTES;
-use crate::telemetry::TlsRecord;
+use crate::telemetry::{ConnectionText, TlsRecord};
 
 /// What is known of a client's connection before its first request.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct ClientFacts {
     /// Index of the listener.
     pub(super) listener: usize,
     pub(super) tls: Option<TlsFacts>,
+    /// What log lines say of all this.
+    pub(super) text: ConnectionText,
 }
 
 /// TLS towards the client.
@@ -41,7 +43,8 @@ pub(super) struct TlsFacts {
 impl ClientFacts {
     pub(super) fn new(peer: SocketAddr, local: SocketAddr, listener: usize, tls: Option<TlsFacts>) -> Self {
         let peer_text = peer.ip().to_canonical().to_string();
-        Self { peer, local, peer_text, port_text: local.port().to_string(), listener, tls }
+        let text = ConnectionText::new(peer, tls.as_ref().map(TlsFacts::record).as_ref());
+        Self { peer, local, peer_text, port_text: local.port().to_string(), listener, tls, text }
     }
 
     pub(super) fn scheme(&self) -> &'static str {
@@ -51,15 +54,6 @@ impl ClientFacts {
     /// The name that the client asked for in its handshake; empty without one.
     pub(super) fn sni(&self) -> &str {
         self.tls.as_ref().map_or("", |tls| &tls.sni)
-    }
-
-    pub(super) fn tls_record(&self) -> Option<TlsRecord<'_>> {
-        self.tls.as_ref().map(|tls| TlsRecord {
-            version: tls.version,
-            cipher: tls.cipher,
-            sni: &tls.sni,
-            client_subject: &tls.client_subject,
-        })
     }
 }
 
@@ -82,6 +76,10 @@ impl TlsFacts {
             sni: session.server_name().unwrap_or_default().to_owned(),
             client_subject: subject,
         }
+    }
+
+    fn record(&self) -> TlsRecord<'_> {
+        TlsRecord { version: self.version, cipher: self.cipher, sni: &self.sni, client_subject: &self.client_subject }
     }
 }
 

@@ -105,7 +105,7 @@ impl Exchange {
             pool: pool.unwrap_or_default(),
             policy: policy.map_or("", |policy| &policy.name),
             backend: outcome.lease.as_ref().map_or("", |lease| lease.backend_name()),
-            client: Some(self.client.peer),
+            connection: Some(&self.client.text),
             method: self.head.method(),
             target: self.head.target(),
             protocol: self.head.protocol(),
@@ -126,7 +126,6 @@ impl Exchange {
                 side: fault.kind.side().name(),
                 detail: &fault.detail,
             }),
-            tls: self.client.tls_record(),
             retries: outcome.retries,
             is_connection_reused: self.earlier > 0,
         };

@@ -57,15 +57,8 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) -> Told {
             told.waf.end = out.len();
         });
     }
-    if let Some(tls) = &record.tls {
-        line.raw("tls", |out| {
-            let mut object = JsonLine::new(out);
-            object.bytes("version", tls.version.as_bytes());
-            object.bytes("cipher", tls.cipher.as_bytes());
-            object.bytes_if_any("sni", tls.sni.as_bytes());
-            object.bytes_if_any("client_subject", tls.client_subject.as_bytes());
-            object.close();
-        });
+    if let Some(tls) = record.connection.map(|connection| &connection.tls).filter(|tls| !tls.is_empty()) {
+        line.raw("tls", |out| out.extend_from_slice(tls));
     }
     if let Some(fault) = &record.fault {
         line.raw("fault", |out| {
@@ -89,9 +82,8 @@ pub(super) fn write_request(line: &mut JsonLine<'_>, record: &AccessRecord<'_>) 
     line.bytes("listener", record.listener.as_bytes());
     line.bytes_if_any("site", record.site.as_bytes());
     line.bytes_if_any("route", record.route.as_bytes());
-    if let Some(client) = record.client {
-        line.address("client", client.ip());
-        line.number("client_port", client.port());
+    if let Some(connection) = record.connection {
+        line.fields(&connection.client);
     }
     line.bytes("method", cut(record.method));
     line.bytes("target", cut(record.target));
@@ -136,12 +128,14 @@ fn cut(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{Action, FaultRecord, TlsRecord};
+    use crate::telemetry::{Action, ConnectionText, FaultRecord, TlsRecord};
     use std::time::Duration;
 
     #[test]
     fn a_full_record_is_one_line_of_valid_json() {
         let target = vec![b'a'; 2 * FIELD_BYTES];
+        let tls = TlsRecord { version: "TLSv1.3", cipher: "X", sni: "a.example", client_subject: "" };
+        let connection = ConnectionText::new("192.0.2.1:5000".parse().unwrap(), Some(&tls));
         let record = AccessRecord {
             id: "01",
             started: Duration::from_secs(1),
@@ -150,7 +144,7 @@ mod tests {
             route: "all",
             pool: "apim",
             backend: "10.0.0.1:443",
-            client: Some("192.0.2.1:5000".parse().unwrap()),
+            connection: Some(&connection),
             method: b"GET",
             target: &target,
             protocol: b"HTTP/1.1",
@@ -161,7 +155,6 @@ mod tests {
             connect: Some(Duration::from_micros(5)),
             action: Action::Fault,
             fault: Some(FaultRecord { kind: "upstream_tls_name", side: "upstream", detail: "no \"name\"" }),
-            tls: Some(TlsRecord { version: "TLSv1.3", cipher: "X", sni: "a.example", client_subject: "" }),
             ..AccessRecord::default()
         };
         let mut out = Vec::new();
@@ -170,6 +163,8 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["time"], "1970-01-01T00:00:01.000000Z");
         assert_eq!(value["client"], "192.0.2.1");
+        assert_eq!(value["client_port"], 5000);
+        assert_eq!(value["tls"], serde_json::json!({"version": "TLSv1.3", "cipher": "X", "sni": "a.example"}));
         assert_eq!(value["duration"], 0.012);
         assert_eq!(value["fault"]["detail"], "no \"name\"");
         assert_eq!(value["cut"], true);

@@ -82,10 +82,13 @@ impl<'a> JsonLine<'a> {
     /// Seconds with six decimals.
     pub(crate) fn seconds(&mut self, key: &str, value: std::time::Duration) {
         self.key(key);
-        let mut digits = itoa::Buffer::new();
-        self.out.extend_from_slice(digits.format(value.as_secs()).as_bytes());
-        self.out.push(b'.');
-        push_padded(self.out, u64::from(value.subsec_micros()), 6);
+        // The usual one is written in one piece.
+        let mut text = *b"0.000000";
+        if value.as_secs() > 0 {
+            self.out.extend_from_slice(itoa::Buffer::new().format(value.as_secs()).as_bytes());
+        }
+        write_digits(&mut text[2..], u64::from(value.subsec_micros()));
+        self.out.extend_from_slice(if value.as_secs() > 0 { &text[1..] } else { &text });
     }
 
     /// An address, quoted.
@@ -160,16 +163,17 @@ const PLAIN: [bool; 256] = {
 /// with bytes before it, again.
 fn is_plain(value: &[u8]) -> bool {
     let (blocks, rest) = value.as_chunks::<16>();
-    let mut is_odd = blocks.iter().fold(false, |is_odd, block| is_odd | has_odd(block));
-    if !rest.is_empty() {
-        is_odd |= match (value.last_chunk::<16>(), value.last_chunk::<8>()) {
-            (Some(block), _) => has_odd(block),
-            // Between eight bytes and sixteen: the first eight and the last eight.
-            (None, Some(end)) => has_odd(value.first_chunk::<8>().unwrap_or(end)) | has_odd(end),
-            (None, None) => rest.iter().any(|byte| !PLAIN[usize::from(*byte)]),
-        };
+    // Left at the first block that is odd: compared all together they would be laid out for hundreds at once.
+    if blocks.iter().any(has_odd) {
+        return false;
     }
-    !is_odd
+    match (value.last_chunk::<16>(), value.last_chunk::<8>()) {
+        _ if rest.is_empty() => true,
+        (Some(block), _) => !has_odd(block),
+        // Between eight bytes and sixteen: the first eight and the last eight.
+        (None, Some(end)) => !has_odd(value.first_chunk::<8>().unwrap_or(end)) && !has_odd(end),
+        (None, None) => rest.iter().all(|byte| PLAIN[usize::from(*byte)]),
+    }
 }
 
 /// Is one of these not [`PLAIN`]? Without a branch for each, so that it becomes a few vector instructions.
@@ -230,13 +234,6 @@ fn utf8_width(tail: &[u8]) -> usize {
         _ => return 0,
     };
     tail.get(..width).map_or(0, |bytes| if std::str::from_utf8(bytes).is_ok() { width } else { 0 })
-}
-
-/// A number with leading zeros, within `width` digits.
-fn push_padded(out: &mut Vec<u8>, value: u64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    write_digits(out.get_mut(start..).unwrap_or_default(), value);
 }
 
 /// The last digits of a number, as many as there is room for.
@@ -344,13 +341,16 @@ mod tests {
         line.number("b", -5);
         line.boolean("c", true);
         line.seconds("d", Duration::from_micros(1_000_250));
+        line.seconds("small", Duration::from_micros(250));
+        line.seconds("large", Duration::from_secs(86_400));
         line.display("e", "127.0.0.1:80");
         line.address("f", "192.0.2.10".parse().unwrap());
         line.address("g", "2001:db8::1".parse().unwrap());
         line.finish();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let expected = serde_json::json!({
-            "a": "x", "b": -5, "c": true, "d": 1.00025, "e": "127.0.0.1:80", "f": "192.0.2.10", "g": "2001:db8::1"
+            "a": "x", "b": -5, "c": true, "d": 1.00025, "small": 0.00025, "large": 86400.0,
+            "e": "127.0.0.1:80", "f": "192.0.2.10", "g": "2001:db8::1"
         });
         assert_eq!(value, expected);
     }

@@ -20,7 +20,7 @@ mod rule_messages;
 pub(crate) use audit::try_audit_log;
 pub(crate) use json::JsonLine;
 pub use metrics::{Counter, Gauge, Histogram};
-pub use record::{AccessRecord, Action, FaultRecord, TlsRecord, WafRecord, WafVerdict};
+pub use record::{AccessRecord, Action, ConnectionText, FaultRecord, TlsRecord, WafRecord, WafVerdict};
 pub use recorder::{Recorder, RecorderError};
 pub(crate) use registry::Exposition;
 pub use registry::{ListenerMetrics, Metrics, PoolMetrics, RequestHandles, RequestMetrics};

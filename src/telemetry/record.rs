@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::JsonLine;
 use crate::config::model::Mode;
 use crate::waf::AuditLog;
 
@@ -29,8 +30,8 @@ pub struct AccessRecord<'a> {
     pub policy: &'a str,
     /// Last backend tried, `host:port`; empty when none was.
     pub backend: &'a str,
-    /// The client.
-    pub client: Option<SocketAddr>,
+    /// The client and TLS towards it; `None` only where nothing is known.
+    pub connection: Option<&'a ConnectionText>,
     /// As sent.
     pub method: &'a [u8],
     /// As sent, query included.
@@ -63,8 +64,6 @@ pub struct AccessRecord<'a> {
     pub waf: Option<WafRecord<'a>>,
     /// Why the gateway answered in place of a backend, or why an answer broke off.
     pub fault: Option<FaultRecord<'a>>,
-    /// TLS towards the client; `None` on a clear-text listener.
-    pub tls: Option<TlsRecord<'a>>,
     /// Attempts after the first.
     pub retries: u32,
     /// Was the client connection kept alive from an earlier request?
@@ -180,6 +179,34 @@ pub struct FaultRecord<'a> {
     pub side: &'static str,
     /// The whole story for a person.
     pub detail: &'a str,
+}
+
+/// What lines say of a connection, as they say it: written once for each connection and not for each of its requests.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionText {
+    /// Members: who it is.
+    pub(super) client: Vec<u8>,
+    /// An object; empty on a clear-text listener.
+    pub(super) tls: Vec<u8>,
+}
+
+impl ConnectionText {
+    /// Of this client; without `tls` on a clear-text listener.
+    pub fn new(client: SocketAddr, tls: Option<&TlsRecord<'_>>) -> Self {
+        let mut text = Self::default();
+        let mut members = JsonLine::members(&mut text.client);
+        members.address("client", client.ip());
+        members.number("client_port", client.port());
+        if let Some(tls) = tls {
+            let mut object = JsonLine::new(&mut text.tls);
+            object.bytes("version", tls.version.as_bytes());
+            object.bytes("cipher", tls.cipher.as_bytes());
+            object.bytes_if_any("sni", tls.sni.as_bytes());
+            object.bytes_if_any("client_subject", tls.client_subject.as_bytes());
+            object.close();
+        }
+        text
+    }
 }
 
 /// TLS towards the client.
