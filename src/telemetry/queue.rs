@@ -6,10 +6,13 @@
 //! it fifty times a second and not once a request. A channel with one message per line was measured elsewhere at two
 //! futex calls a request and left.
 //!
+//! In heavy traffic a file grows from border to border ([`BLOCK_BYTES`]), so it may end within a line until the rest
+//! follows, as it may while any long write is under way.
+//!
 //! What must stay true: a worker never waits for a disk. When a buffer is full its next line is dropped and counted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,6 +29,11 @@ const BATCH: Duration = Duration::from_millis(20);
 /// With so much of one log it does not wait: what is written while it is still in the processor's cache costs less than
 /// ever larger buffers, which push everything else out of it.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// While it has that much, it writes a file up to the next border of so many bytes and keeps the rest, at most for as long
+/// as it would collect: the kernel then takes 0.69 µs for 4 kB and not 0.87 (ext4, kernel 6.18, two cores of an AMD EPYC,
+/// 29 November 2026), because its pages come in large pieces and none is begun by one write and ended by the next.
+const BLOCK_BYTES: u64 = 64 * 1024;
 
 /// The logs, in the order of everything indexed by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +68,21 @@ impl LogKind {
 struct Buffer {
     bytes: Vec<u8>,
     lines: usize,
+    /// So much of it is in the file.
+    written: usize,
+}
+
+impl Buffer {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        // One burst must not hold its memory for ever.
+        self.bytes.shrink_to(LOG_QUEUE_BYTES / 16);
+        (self.lines, self.written) = (0, 0);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +90,10 @@ struct State {
     buffers: [Buffer; 3],
     audit: Vec<Entry>,
     audit_bytes: usize,
+    /// All of it is to be written now.
     is_urgent: bool,
+    /// There is enough of one log to write.
+    is_large: bool,
     is_writer_idle: bool,
     should_reopen: bool,
     targets: Option<[LogSink; 3]>,
@@ -75,6 +101,16 @@ struct State {
     /// Counts up with every flush asked for; the writer copies it to `flushed`.
     flush_wanted: u64,
     flushed: u64,
+}
+
+impl State {
+    fn is_due(&self) -> bool {
+        self.is_urgent || self.is_large
+    }
+
+    fn is_empty(&self) -> bool {
+        self.audit.is_empty() && self.buffers.iter().all(|buffer| buffer.lines == 0)
+    }
 }
 
 /// Shared by all workers and the writer.
@@ -132,9 +168,11 @@ impl LogQueue {
             }
             buffer.bytes.extend_from_slice(text);
             buffer.lines += lines;
-            let turns_urgent = (kind.is_urgent() || buffer.bytes.len() >= BATCH_BYTES) && !state.is_urgent;
-            state.is_urgent |= turns_urgent;
-            should_wake |= state.is_writer_idle || turns_urgent;
+            let is_large = buffer.bytes.len() >= BATCH_BYTES;
+            let turns_due = (kind.is_urgent() && !state.is_urgent) || (is_large && !state.is_due());
+            state.is_urgent |= kind.is_urgent();
+            state.is_large |= is_large;
+            should_wake |= state.is_writer_idle || turns_due;
             state.is_writer_idle = false;
         }
         drop(state);
@@ -220,19 +258,22 @@ impl LogQueue {
 
     fn run(&self, mut targets: [LogSink; 3], mut sinks: [Sink; 3]) {
         let mut spare: [Buffer; 3] = Default::default();
+        // What was left of each.
+        let mut rests: [Buffer; 3] = Default::default();
         let mut audit_files = AuditFiles::default();
         loop {
             let mut state = self.lock();
-            while !state.is_urgent && state.audit.is_empty() && state.buffers.iter().all(|buffer| buffer.lines == 0) {
+            while !state.is_due() && state.is_empty() && rests.iter().all(|buffer| buffer.rest().is_empty()) {
                 state.is_writer_idle = true;
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            if !state.is_urgent {
+            if !state.is_due() {
                 state.is_writer_idle = false;
-                let waited = self.wake.wait_timeout_while(state, BATCH, |state| !state.is_urgent);
+                let waited = self.wake.wait_timeout_while(state, BATCH, |state| !state.is_due());
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
-            state.is_urgent = false;
+            let may_leave_rest = !std::mem::take(&mut state.is_urgent) && state.is_large;
+            state.is_large = false;
             std::mem::swap(&mut state.buffers, &mut spare);
             let audit = std::mem::take(&mut state.audit);
             state.audit_bytes = 0;
@@ -242,17 +283,23 @@ impl LogQueue {
             let flush = state.flush_wanted;
             drop(state);
 
-            for (index, (buffer, sink)) in spare.iter_mut().zip(&mut sinks).enumerate() {
-                if buffer.lines > 0 {
-                    match sink.write(&buffer.bytes) {
-                        Ok(()) => self.lines[index].add(buffer.lines as u64),
-                        Err(_) => self.dropped[index].add(buffer.lines as u64),
+            for (index, ((buffer, rest), sink)) in spare.iter_mut().zip(&mut rests).zip(&mut sinks).enumerate() {
+                match sink.write(rest.rest(), &buffer.bytes, may_leave_rest) {
+                    Ok(written) => {
+                        buffer.written = written;
+                        self.lines[index].add(buffer.lines as u64);
+                    }
+                    Err(_) => {
+                        buffer.written = buffer.bytes.len();
+                        self.dropped[index].add(buffer.lines as u64);
                     }
                 }
-                buffer.bytes.clear();
-                // One burst must not hold its memory for ever.
-                buffer.bytes.shrink_to(LOG_QUEUE_BYTES / 16);
-                buffer.lines = 0;
+                if !buffer.rest().is_empty() {
+                    std::mem::swap(buffer, rest);
+                } else {
+                    rest.clear();
+                }
+                buffer.clear();
             }
             for entry in audit {
                 let counters = if audit_files.write(&entry).is_ok() { &self.lines } else { &self.dropped };
@@ -313,15 +360,25 @@ impl Sink {
         Ok(Self { output, is_failing: false })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes what was left and what is new, of that perhaps only so much that a file ends at a border; says how much.
+    fn write(&mut self, left: &[u8], new: &[u8], may_leave_rest: bool) -> io::Result<usize> {
+        if left.is_empty() && new.is_empty() {
+            return Ok(0);
+        }
+        let mut taken = new;
         let result = match &mut self.output {
             Output::Off => Ok(()),
             Output::Stdout => {
                 let mut out = io::stdout().lock();
-                out.write_all(bytes).and_then(|()| out.flush())
+                write_both(&mut out, left, new).and_then(|()| out.flush())
             }
-            Output::Stderr => io::stderr().lock().write_all(bytes),
-            Output::File(_, file) => file.write_all(bytes),
+            Output::Stderr => write_both(&mut io::stderr().lock(), left, new),
+            Output::File(_, file) => {
+                if may_leave_rest && let Some(whole) = up_to_border(file, left, new) {
+                    taken = whole;
+                }
+                write_both(file, left, taken)
+            }
         };
         match &result {
             Err(error) if !self.is_failing => {
@@ -338,8 +395,31 @@ impl Sink {
             Ok(()) => self.is_failing = false,
             Err(_) => {}
         }
-        result
+        result.map(|()| taken.len())
     }
+}
+
+/// So much of `new` that the file ends at a border when `left` and it are written; `None` where there is none in it.
+fn up_to_border<'a>(file: &File, left: &[u8], new: &'a [u8]) -> Option<&'a [u8]> {
+    let end = file.metadata().ok()?.len() + left.len() as u64 + new.len() as u64;
+    let beyond = usize::try_from(end % BLOCK_BYTES).ok()?;
+    new.get(..new.len().checked_sub(beyond)?)
+}
+
+/// Writes all of both, with one call where the writer takes them.
+fn write_both(out: &mut impl Write, first: &[u8], second: &[u8]) -> io::Result<()> {
+    let mut slices = &mut [IoSlice::new(first), IoSlice::new(second)][..];
+    // Without empty ones in front, which would look like a writer that takes nothing.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match out.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn open_all(targets: &[LogSink; 3]) -> io::Result<[Sink; 3]> {
@@ -392,6 +472,71 @@ mod tests {
         assert_eq!(std::fs::read_to_string(directory.path().join("access.log")).unwrap(), "after\n");
         assert_eq!(queue.written(LogKind::Access), 101);
         queue.close();
+    }
+
+    #[test]
+    fn much_is_written_up_to_borders_and_nothing_is_lost_or_cut_in_two_by_a_rotation() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        let queue = LogQueue::start(&logs(directory.path(), 1_000_000)).unwrap();
+        let mut expected = Vec::new();
+        for round in 0..4 {
+            for number in 0..3000 {
+                let line = format!("{round} {number} {}\n", "x".repeat(number % 700));
+                queue.push(LogKind::Access, line.as_bytes(), 1);
+                expected.extend_from_slice(line.as_bytes());
+            }
+            std::fs::rename(&path, directory.path().join(format!("access.log.{round}"))).unwrap();
+            queue.reopen();
+            queue.flush(PATIENCE);
+            let old = std::fs::read(directory.path().join(format!("access.log.{round}"))).unwrap();
+            assert_eq!(old.last(), Some(&b'\n'));
+            assert!(expected.starts_with(&old));
+            expected.drain(..old.len());
+        }
+        queue.flush(PATIENCE);
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        assert_eq!(queue.written(LogKind::Access), 12_000);
+        queue.close();
+    }
+
+    #[test]
+    fn a_sink_says_how_much_it_has_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        let length = || std::fs::metadata(&path).unwrap().len();
+        let mut sink = Sink::open(&LogSink::File(path.clone())).unwrap();
+        let block = usize::try_from(BLOCK_BYTES).unwrap();
+        assert_eq!(sink.write(b"", b"", true).unwrap(), 0);
+        // The file is at a border.
+        assert_eq!(sink.write(b"", b"abc", true).unwrap(), 0);
+        assert_eq!(length(), 0);
+        let much = vec![b'x'; 2 * block];
+        assert_eq!(sink.write(b"abc", &much, true).unwrap(), 2 * block - 3);
+        assert_eq!(length(), 2 * BLOCK_BYTES);
+        // What was left is written in any case; no border is in the new.
+        assert_eq!(sink.write(b"xxx", b"abc\n", true).unwrap(), 4);
+        assert_eq!(sink.write(b"", &much, false).unwrap(), 2 * block);
+        assert_eq!(length(), 4 * BLOCK_BYTES + 7);
+        assert_eq!(sink.write(&much, b"", true).unwrap(), 0);
+        assert_eq!(length(), 6 * BLOCK_BYTES + 7);
+        // Other outputs take everything at once.
+        assert_eq!(Sink::open(&LogSink::Off).unwrap().write(b"", &much, true).unwrap(), much.len());
+    }
+
+    #[test]
+    fn what_was_left_is_written_when_nothing_follows() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = LogQueue::start(&logs(directory.path(), 10)).unwrap();
+        let text = vec![b'x'; BATCH_BYTES + 1];
+        queue.push(LogKind::Access, &text, 1);
+        for _ in 0..1000 {
+            if std::fs::metadata(directory.path().join("access.log")).unwrap().len() == text.len() as u64 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the rest was not written");
     }
 
     #[test]
