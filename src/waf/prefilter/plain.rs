@@ -6,41 +6,66 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LENGTHS, Needs, set};
+use super::{LENGTHS, Needs};
 use crate::waf::signature::{self, Signature};
 
 /// Sets that are looked up by byte, a bit each.
 type Sets = u128;
 
+/// 128 of these operators, a bit each; most rule sets have no more.
+type Operators = u128;
+
 /// These operators, which have the first bits of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
-    /// Words of an answer that are about them.
-    words: usize,
-    /// Those that ask for no text.
-    textless: Vec<u64>,
-    /// By length: those that it is enough for; `words` for each.
-    lengths: Vec<u64>,
-    /// By bit of a signature.
-    bytes: Vec<Byte>,
-    /// By bit of a signature: those that ask for that byte; `words` for each.
-    asking: Vec<u64>,
     /// Sets that there are.
     sets: Sets,
-    /// By bit of an answer: the sets that the operator needs.
-    needed: Vec<Sets>,
-    /// By number of a set: those that need it; `words` for each.
-    needing: Vec<u64>,
-    /// Those that need a set for which there is no number: their needs have to be looked at.
-    others: Vec<u64>,
+    /// By bit of a signature: the sets that the byte is in.
+    members: Vec<Sets>,
+    /// Bytes that are asked for as texts.
+    texts: Signature,
+    groups: Vec<Group>,
 }
 
-/// What a byte is in.
-#[derive(Debug, Clone, Copy, Default)]
-struct Byte {
-    sets: Sets,
-    /// Does anybody ask for it as a text?
-    is_text: bool,
+/// 128 operators, or fewer.
+#[derive(Debug)]
+struct Group {
+    /// Those that ask for no text.
+    textless: Operators,
+    /// By length: those that it is enough for.
+    lengths: [Operators; LENGTHS],
+    /// By bit of a signature: those that ask for that byte.
+    asking: [Operators; Signature::BITS as usize],
+    /// By number of a set: those that need it.
+    needing: [Operators; Sets::BITS as usize],
+    /// By bit: the sets that the operator needs.
+    needed: [Sets; Operators::BITS as usize],
+    /// Those that need a set for which there is no number: their needs have to be looked at.
+    others: Operators,
+}
+
+impl Group {
+    const NONE: Self = Self {
+        textless: 0,
+        lengths: [0; LENGTHS],
+        asking: [0; Signature::BITS as usize],
+        needing: [0; Sets::BITS as usize],
+        needed: [0; Operators::BITS as usize],
+        others: 0,
+    };
+}
+
+/// The places of the bits that are set.
+#[inline]
+fn bits(set: u128) -> impl Iterator<Item = usize> {
+    let halves = [(0, set as u64), (64, (set >> 64) as u64)];
+    halves.into_iter().flat_map(|(start, mut half)| {
+        std::iter::from_fn(move || {
+            let place = (half != 0).then(|| start + half.trailing_zeros() as usize);
+            half &= half.wrapping_sub(1);
+            place
+        })
+    })
 }
 
 impl Plain {
@@ -49,120 +74,90 @@ impl Plain {
         let singles =
             || texts.iter().filter_map(|(text, bits)| Some((*text.first().filter(|_| text.len() == 1)?, bits)));
         let operators: BTreeSet<u32> = singles().flat_map(|(_, bits)| bits).chain(textless).copied().collect();
-        let words = operators.last().map_or(0, |bit| *bit as usize / 64 + 1);
-        let mut plain = Self {
-            words,
-            textless: vec![0; words],
-            lengths: vec![0; LENGTHS * words],
-            bytes: vec![Byte::default(); Signature::BITS as usize],
-            asking: vec![0; Signature::BITS as usize * words],
-            sets: 0,
-            needed: vec![0; words * 64],
-            needing: Vec::new(),
-            others: vec![0; words],
-        };
-        textless.iter().for_each(|bit| set(&mut plain.textless, *bit));
+        let mut plain = Self { members: vec![0; Signature::BITS as usize], ..Self::default() };
+        let count = operators.last().map_or(0, |bit| *bit / Operators::BITS + 1);
+        plain.groups.resize_with(count as usize, || Group::NONE);
+        for bit in textless {
+            plain.note(*bit, |group, own| group.textless |= own);
+        }
         for (byte, bits) in singles() {
-            let at = signature::of_bytes(&[byte]).trailing_zeros() as usize;
-            if let Some(byte) = plain.bytes.get_mut(at) {
-                byte.is_text = true;
+            let byte = signature::of_bytes(&[byte]);
+            plain.texts |= byte;
+            for bit in bits {
+                plain.note(*bit, |group, own| add(&mut group.asking, byte.trailing_zeros() as usize, own));
             }
-            bits.iter().for_each(|bit| set(plain.asking.get_mut(at * words..).unwrap_or_default(), *bit));
         }
         let mut sets: Vec<Signature> = Vec::new();
         for bit in operators {
-            let (Some(needs), Some(own)) = (needs.get(bit as usize), plain.needed.get_mut(bit as usize)) else {
-                continue;
-            };
+            let Some(needs) = needs.get(bit as usize) else { continue };
             for length in usize::from(needs.length)..LENGTHS {
-                set(plain.lengths.get_mut(length * words..).unwrap_or_default(), bit);
+                plain.note(bit, |group, own| add(&mut group.lengths, length, own));
             }
             for needed in needs.sets() {
                 let number = sets.iter().position(|set| set == needed).unwrap_or(sets.len());
                 if number >= Sets::BITS as usize {
-                    set(&mut plain.others, bit);
+                    plain.note(bit, |group, own| group.others |= own);
                     continue;
                 }
                 if number == sets.len() {
                     sets.push(*needed);
                     plain.sets |= 1 << number;
-                    plain.needing.resize(sets.len() * words, 0);
                 }
-                *own |= 1 << number;
-                set(plain.needing.get_mut(number * words..).unwrap_or_default(), bit);
+                plain.note(bit, |group, own| {
+                    add(&mut group.needing, number, own);
+                    add(&mut group.needed, own.trailing_zeros() as usize, 1 << number);
+                });
             }
         }
-        for (bit, byte) in (0..).zip(&mut plain.bytes) {
+        for (bit, members) in (0..).zip(&mut plain.members) {
             let numbered = (0..).zip(&sets).filter(|(_, set)| **set >> bit & 1 != 0);
-            byte.sets = numbered.fold(0, |all, (number, _)| all | 1 << number);
+            *members = numbered.fold(0, |all, (number, _)| all | 1 << number);
         }
         plain
     }
 
+    /// Notes something in the group of an operator, which has this bit there.
+    fn note(&mut self, bit: u32, change: impl FnOnce(&mut Group, Operators)) {
+        if let Some(group) = self.groups.get_mut((bit / Operators::BITS) as usize) {
+            change(group, 1 << (bit % Operators::BITS));
+        }
+    }
+
     /// Adds to an answer what could match a value with this signature and length.
     pub(super) fn ask(&self, signature: Signature, length: u8, needs: &[Needs], answer: &mut [u64]) {
-        let Some(answer) = answer.get_mut(..self.words) else { return };
-        answer.copy_from_slice(&self.textless);
-        let mut met = 0;
-        for (start, half) in [(0, signature as u64), (64, (signature >> 64) as u64)] {
-            let mut left = half;
-            while left != 0 {
-                let at = start + left.trailing_zeros() as usize;
-                left &= left - 1;
-                let Some(byte) = self.bytes.get(at) else { break };
-                met |= byte.sets;
-                if byte.is_text {
-                    let asking = self.asking.get(at * self.words..).unwrap_or_default();
-                    answer.iter_mut().zip(asking).for_each(|(word, asking)| *word |= asking);
-                }
-            }
-        }
-        let lengths = self.lengths.get(usize::from(length) * self.words..).unwrap_or_default();
-        answer.iter_mut().zip(lengths).for_each(|(word, long_enough)| *word &= long_enough);
+        let met = bits(signature).filter_map(|bit| self.members.get(bit)).fold(0, |all, sets| all | sets);
         let unmet = self.sets & !met;
+        for (number, (group, words)) in self.groups.iter().zip(answer.chunks_mut(2)).enumerate() {
+            let found = group.ask(signature & self.texts, length, unmet);
+            let is_met = |bit: &usize| {
+                needs.get(number * Operators::BITS as usize + bit).is_some_and(|needs| needs.are_met(signature, length))
+            };
+            let refused = bits(found & group.others).filter(|bit| !is_met(bit)).fold(0, |all, bit| all | 1 << bit);
+            let found = found & !refused;
+            words.iter_mut().zip([found as u64, (found >> 64) as u64]).for_each(|(word, found)| *word |= found);
+        }
+    }
+}
+
+impl Group {
+    /// Those that could match a value with these texts and this length, in which these sets have no byte.
+    fn ask(&self, texts: Signature, length: u8, unmet: Sets) -> Operators {
+        let asking = bits(texts).filter_map(|bit| self.asking.get(bit)).fold(self.textless, |all, own| all | own);
+        let found = asking & self.lengths.get(usize::from(length)).copied().unwrap_or_default();
         // Ordinary values lack most sets, and few operators are left; others lack few, and most are.
-        if unmet.count_ones() < answer.iter().map(|word| word.count_ones()).sum() {
-            self.remove_by_set(unmet, answer);
-        } else {
-            self.remove_by_operator(unmet, answer);
+        if unmet.count_ones() < found.count_ones() {
+            return bits(unmet)
+                .filter_map(|number| self.needing.get(number))
+                .fold(found, |all, needing| all & !needing);
         }
-        for (number, (word, others)) in (0..).zip(answer.iter_mut().zip(&self.others)) {
-            let mut left = *word & others;
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                if !needs.get(number * 64 + bit as usize).is_some_and(|needs| needs.are_met(signature, length)) {
-                    *word &= !(1 << bit);
-                }
-            }
-        }
+        let lacks = |bit: &usize| self.needed.get(*bit).is_some_and(|needed| needed & unmet != 0);
+        bits(found).filter(lacks).fold(found, |all, bit| all & !(1 << bit))
     }
+}
 
-    /// Takes away those that need a set which is not met, set by set.
-    fn remove_by_set(&self, unmet: Sets, answer: &mut [u64]) {
-        for (start, half) in [(0, unmet as u64), (64, (unmet >> 64) as u64)] {
-            let mut left = half;
-            while left != 0 {
-                let number = start + left.trailing_zeros() as usize;
-                left &= left - 1;
-                let needing = self.needing.get(number * self.words..).unwrap_or_default();
-                answer.iter_mut().zip(needing).for_each(|(word, needing)| *word &= !needing);
-            }
-        }
-    }
-
-    /// Likewise, operator by operator.
-    fn remove_by_operator(&self, unmet: Sets, answer: &mut [u64]) {
-        for (word, needed) in answer.iter_mut().zip(self.needed.as_chunks::<64>().0) {
-            let mut left = *word;
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                if needed.get(bit as usize & 63).is_some_and(|needed| needed & unmet != 0) {
-                    *word &= !(1 << bit);
-                }
-            }
-        }
+fn add(all: &mut [u128], place: usize, bit: u128) {
+    if let Some(own) = all.get_mut(place) {
+        *own |= bit;
     }
 }
 
@@ -197,7 +192,7 @@ mod tests {
             }
             texts.insert(b"longer".to_vec(), vec![0]);
             let plain = Plain::new(&textless, &texts, &needs);
-            rounds_with_others += usize::from(plain.others.iter().any(|word| *word != 0));
+            rounds_with_others += usize::from(plain.groups.iter().any(|group| group.others != 0));
             for _ in 0..20 {
                 let value: Vec<u8> = (0..draw(15)).map(|_| b"abcdAB01;<(z"[draw(12)]).collect();
                 let (signature, length) = (signature::of_value(&value), value.len() as u8);
