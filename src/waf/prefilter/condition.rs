@@ -1,5 +1,6 @@
 //! What a value must have for an operator to match it.
 
+use super::literals::{self, Literal};
 use super::pattern::{self, Facts, MOST_SETS};
 use crate::waf::libinjection;
 use crate::waf::operate::CompiledOperator;
@@ -10,7 +11,7 @@ use crate::waf::regex::ByteSet;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Condition {
     /// One of these occurs when ASCII letters are folded to lower case; `None` when there is no such condition.
-    pub(super) literals: Option<Vec<Vec<u8>>>,
+    pub(super) literals: Option<Vec<Literal>>,
     /// Of each of these sets a byte occurs.
     pub(super) sets: Vec<ByteSet>,
     /// Bytes at least.
@@ -38,8 +39,8 @@ impl Condition {
             },
             Operator::StrMatch(finder, _) => Self::from_text(finder.needle()),
             Operator::Phrases(phrases) => {
-                let literals: Vec<Vec<u8>> = phrases.phrases().iter().map(|text| text.to_ascii_lowercase()).collect();
-                let length = literals.iter().map(Vec::len).min().unwrap_or(0);
+                let literals: Vec<Literal> = phrases.phrases().iter().map(|text| Literal::anywhere(text)).collect();
+                let length = literals.iter().map(|text| text.bytes.len()).min().unwrap_or(0);
                 Self { literals: Some(literals), sets: Vec::new(), length }
             }
             Operator::ByteRange(ranges, _) => {
@@ -64,14 +65,14 @@ impl Condition {
 
     fn from_text(text: &[u8]) -> Self {
         let facts = Facts {
-            literals: (!text.is_empty()).then(|| vec![text.to_ascii_lowercase()]),
+            literals: (!text.is_empty()).then(|| vec![Literal::anywhere(text)]),
             sets: text.iter().map(|byte| ByteSet::of(*byte)).collect(),
         };
         Self::from_facts(facts, text.len())
     }
 
     fn from_facts(facts: Facts, length: usize) -> Self {
-        let literals = facts.literals.filter(|texts| pattern::frequency(texts) < MOST_FREQUENT);
+        let literals = facts.literals.filter(|texts| literals::frequency(texts) < MOST_FREQUENT);
         let mut sets = facts.sets;
         sets.truncate(MOST_SETS);
         Self { literals, sets, length }

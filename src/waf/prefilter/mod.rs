@@ -9,8 +9,10 @@
 //! Case is folded, so a text in the wrong case is a "maybe" too many, and the answer for a value holds for its
 //! lower-case form as well.
 
+mod around;
 mod classes;
 mod condition;
+mod literals;
 mod pairs;
 mod pattern;
 mod plain;
@@ -21,14 +23,16 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::operate::CompiledOperator;
 use super::program::OperatorId;
 use super::signature::{self, Signature};
+use around::Around;
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
+use literals::Literal;
 use pattern::MOST_SETS;
 pub(crate) use pattern::commonness;
 use plain::Plain;
@@ -76,7 +80,7 @@ impl Needs {
         let sets = condition.sets.iter().map(|set| signature::of_set(*set));
         // Each of the texts may have a byte of a set anyway.
         let says_more = |set: &Signature| {
-            let has_none = |text: &Vec<u8>| signature::of_value(text) & set == 0;
+            let has_none = |text: &Literal| signature::of_value(&text.bytes) & set == 0;
             condition.literals.as_ref().is_none_or(|literals| literals.iter().any(has_none))
         };
         for (slot, set) in needs.sets.iter_mut().zip(sets.filter(says_more)) {
@@ -119,6 +123,8 @@ impl Prefilter {
         let mut filter = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), telling, ..Self::default() };
         let mut textless: Vec<u32> = Vec::new();
         let mut asking: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
+        // In the order of those.
+        let mut arounds: HashMap<Vec<u8>, Vec<Around>> = HashMap::new();
         // An operator without conditions has a bit too, for what is found out about it later.
         let own = operators.iter().map(|operator| operator.is_pure().then(|| Condition::of(operator)));
         let others = stand_ins.iter().map(|operator| {
@@ -132,7 +138,7 @@ impl Prefilter {
             conditions.extend(condition.map(|condition| (id, condition)));
         }
         // Those without texts or with texts of one byte have the first bits, so that they are in few words.
-        let has_single = |literals: &Vec<Vec<u8>>| literals.iter().any(|text| text.len() == 1);
+        let has_single = |literals: &Vec<Literal>| literals.iter().any(|text| text.bytes.len() == 1);
         conditions.sort_by_key(|(_, condition)| condition.literals.as_ref().map(|literals| !has_single(literals)));
         for (bit, (id, condition)) in (0_u32..).zip(conditions) {
             if let Some(slot) = filter.bits.get_mut(id as usize) {
@@ -143,10 +149,14 @@ impl Prefilter {
                 textless.push(bit);
                 continue;
             };
-            for text in literals {
+            for Literal { bytes: text, around } in literals {
+                let arounds = arounds.entry(text.clone()).or_default();
                 let bits = asking.entry(text).or_default();
                 if bits.last() != Some(&bit) {
                     bits.push(bit);
+                    arounds.push(around);
+                } else if let Some(last) = arounds.last_mut() {
+                    *last = last.or(around);
                 }
             }
         }
@@ -164,7 +174,7 @@ impl Prefilter {
                 }
             }
             if text.len() > 1 {
-                texts.push(Text::new(text, commonness));
+                texts.push(Text::new(text, arounds.remove(text).unwrap_or_default(), commonness));
                 let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
                 filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
             }

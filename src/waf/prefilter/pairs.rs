@@ -3,6 +3,7 @@
 //! Exact is a table by three bytes ([`Pairs::of_triple`]), asked at every place by a walk of one dependent step per byte.
 //! Where vector instructions are there, a [`Sieve`] says for 32 places at once where it is worth asking.
 
+use super::around::{self, Kinds};
 use super::survey::BLOCK;
 use super::texts::{Anchored, Bucket, Found};
 use crate::waf::sieve::{self, Sieve};
@@ -29,21 +30,18 @@ pub(super) struct Pairs {
     sieve: Option<Box<Sieve>>,
 }
 
-/// A sieve of texts by the three bytes that they are found by; without a third, any byte may stand there.
-fn sieve(mut keys: Vec<(u8, u8, Option<u8>)>) -> Sieve {
+/// A sieve of texts by the two bytes that they are found by, and what may stand behind these.
+fn sieve(mut keys: Vec<(u8, u8, Kinds)>) -> Sieve {
     let mut sieve = Sieve::default();
     // Neighbours in this order share high halves, and sets with one high half are exact.
-    keys.sort_by_key(|key| ((key.0 >> 4, key.1 >> 4, key.2.map(|byte| byte >> 4)), *key));
+    keys.sort_by_key(|key| ((key.0 >> 4, key.1 >> 4, key.2.count_ones(), key.2), *key));
     keys.dedup();
     let count = keys.len();
-    for (number, (first, second, third)) in keys.into_iter().enumerate() {
+    for (number, (first, second, behind)) in keys.into_iter().enumerate() {
         let bucket = number * sieve::BUCKETS / count;
         sieve.add(bucket, 0, first);
         sieve.add(bucket, 1, second);
-        match third {
-            Some(byte) => sieve.add(bucket, 2, byte),
-            None => (0..=u8::MAX).for_each(|byte| sieve.add(bucket, 2, byte)),
-        }
+        (0..=u8::MAX).filter(|byte| around::has(behind, *byte)).for_each(|byte| sieve.add(bucket, 2, byte));
     }
     sieve
 }
@@ -70,7 +68,7 @@ impl Pairs {
         }
         if sieve::is_fast() {
             let key = |found: &Found<'_>| match *found.key {
-                [first, second, ..] => Some((first, second, behind(found))),
+                [first, second, ..] => Some((first, second, found.behind_key())),
                 _ => None,
             };
             let sieve = sieve(found.iter().filter_map(key).collect());
@@ -90,7 +88,8 @@ impl Pairs {
                 *slot = all.buckets.len() as u16;
             }
             for member in &members {
-                let kinds = behind(member).map_or(u64::MAX, |byte| 1 << all.kind(byte));
+                let allowed = (0..=u8::MAX).filter(|byte| around::has(member.behind_key(), *byte));
+                let kinds = allowed.fold(0, |kinds, byte| kinds | 1 << all.kind(byte));
                 if let Some(all) = all.triples.get_mut(place) {
                     *all |= kinds;
                 }

@@ -4,32 +4,11 @@
 //! each must have a member in the value, and the shortest match. All of them are necessary only: where a construct is
 //! too complex to follow, the fact is left out.
 
-use std::collections::HashSet;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use regex_syntax::hir::{Class, Hir, HirKind};
-
+use super::around::{self, Around, BORDER, Kinds, OPEN};
+use super::literals::{self, Literal, Literals, MOST_CHARACTERS, Part, best};
 use crate::waf::regex::ByteSet;
-
-/// Most texts that are kept of one pattern.
-const MOST_LITERALS: usize = 1500;
-
-/// Most texts that a sequence is multiplied out to.
-const MOST_PRODUCTS: usize = 256;
-
-/// A set of more characters is not multiplied out.
-const MOST_CHARACTERS: usize = 12;
-
-/// A set of more characters only behind texts shorter than [`TELLING`].
-const FEW_CHARACTERS: usize = 8;
-
-/// Texts of so many bytes tell enough without what stands behind them.
-const TELLING: usize = 3;
-
-/// Too many texts become shorter ones.
-const SHORTENED: usize = 4;
-
-/// Longer texts are not put together: what they begin with tells enough.
-const LONGEST: usize = 12;
 
 /// Rounds of a repetition that are put together.
 const MOST_ROUNDS: u32 = 4;
@@ -47,7 +26,7 @@ pub(super) const MOST_SETS: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     /// One of these occurs, folded to lower case.
-    pub(super) literals: Option<Vec<Vec<u8>>>,
+    pub(super) literals: Option<Vec<Literal>>,
     /// Each has a member among the bytes of the value.
     pub(super) sets: Vec<ByteSet>,
 }
@@ -59,7 +38,7 @@ pub(super) fn facts(hir: &Hir) -> Facts {
     let is_seldom = whole.is_some_and(|texts| texts.frequency() < SELDOM);
     let bare = if is_seldom { None } else { Some(analyse(hir, Reading::Bare)) };
     let texts = best(whole.into_iter().chain(bare.as_ref().and_then(Found::required)));
-    Facts { literals: texts.map(Texts::to_list), sets: found.sets }
+    Facts { literals: texts.map(Literals::to_list), sets: found.sets }
 }
 
 /// How optional parts are read.
@@ -73,154 +52,75 @@ enum Reading {
     Bare,
 }
 
-/// Texts of which one stands where they are said to stand, unless there is one of the marks.
-#[derive(Debug, Clone)]
-struct Texts {
-    list: Vec<Vec<u8>>,
-    marks: ByteSet,
-}
-
-impl Texts {
-    fn of(list: Vec<Vec<u8>>) -> Self {
-        Self { list, marks: ByteSet::EMPTY }
-    }
-
-    /// The empty text, which stands everywhere.
-    fn nothing() -> Self {
-        Self::of(vec![Vec::new()])
-    }
-
-    fn is_nothing(&self) -> bool {
-        matches!(self.list.as_slice(), [text] if text.is_empty())
-    }
-
-    /// Could it be that none of them is there?
-    fn is_useful(&self) -> bool {
-        is_useful(&self.list)
-    }
-
-    fn frequency(&self) -> f64 {
-        frequency(&self.list) + density(&self.marks)
-    }
-
-    /// Every text of one followed by every text of the other, unless that is too many to be worth it.
-    fn followed_by(&self, next: &Self) -> Option<Self> {
-        let marks = self.marks.union(next.marks);
-        if self.is_nothing() {
-            return Some(Self { list: next.list.clone(), marks });
-        }
-        if next.is_nothing() {
-            return Some(Self { list: self.list.clone(), marks });
-        }
-        if self.list.len() * next.list.len() > MOST_PRODUCTS
-            || self.list.iter().any(|text| text.len() > LONGEST)
-            || (next.list.len() > FEW_CHARACTERS && self.list.iter().any(|text| text.len() >= TELLING))
-        {
-            return None;
-        }
-        let list = self.list.iter().flat_map(|own| next.list.iter().map(move |next| [own.as_slice(), next].concat()));
-        Some(Self { list: distinct(list.collect()), marks })
-    }
-
-    /// Where that is too many: short texts followed by every text of the other, and long ones as they are.
-    fn before(&self, next: &Self) -> Self {
-        let mut list = Vec::new();
-        for own in &self.list {
-            if own.len() < TELLING && !own.is_empty() && next.list.len() <= MOST_CHARACTERS {
-                list.extend(next.list.iter().map(|next| [own.as_slice(), next].concat()));
-            } else {
-                list.push(own.clone());
-            }
-        }
-        Self { list: distinct(list), marks: self.marks.union(next.marks) }
-    }
-
-    /// One of these or one of those.
-    fn or(mut self, other: Self) -> Self {
-        self.list.extend(other.list);
-        Self { list: self.list, marks: self.marks.union(other.marks) }
-    }
-
-    /// Of several branches.
-    fn any<'t>(branches: impl Iterator<Item = &'t Self>) -> Self {
-        let mut all = Self::of(Vec::new());
-        for branch in branches {
-            all.list.extend(branch.list.iter().cloned());
-            all.marks = all.marks.union(branch.marks);
-        }
-        all.list = distinct(all.list);
-        all
-    }
-
-    /// When there are too many, parts of them that are fewer; or nothing.
-    fn bounded(mut self, part: fn(&[u8]) -> &[u8]) -> Self {
-        if self.list.len() > MOST_LITERALS {
-            self.list.iter_mut().for_each(|text| *text = part(text).to_vec());
-            self.list = distinct(self.list);
-        }
-        if self.list.len() > MOST_LITERALS { Self::nothing() } else { self }
-    }
-
-    /// The texts and the marks, but for texts that have another one in them: they are found with it.
-    fn to_list(&self) -> Vec<Vec<u8>> {
-        let marks = self.marks.iter().map(|byte| vec![byte.to_ascii_lowercase()]);
-        let all: HashSet<Vec<u8>> = self.list.iter().cloned().chain(marks).collect();
-        let has_other = |text: &[u8]| {
-            let mut parts = (1..text.len()).flat_map(|length| text.windows(length));
-            parts.any(|part| all.contains(part))
-        };
-        let mut list: Vec<Vec<u8>> = all.iter().filter(|text| !has_other(text)).cloned().collect();
-        list.sort_unstable();
-        list
-    }
-}
-
-/// Of texts that are worth anything those that are found least often.
-fn best<'t>(offers: impl Iterator<Item = &'t Texts>) -> Option<&'t Texts> {
-    let rated = offers.filter(|texts| texts.is_useful()).map(|texts| (texts.frequency(), texts));
-    rated.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, texts)| texts)
-}
-
 /// What is known of a part of a pattern.
 #[derive(Debug, Clone)]
 struct Found {
     /// Are the texts that it begins with all that it matches?
     is_exact: bool,
     /// Every match begins with one of these.
-    first: Texts,
+    first: Literals,
     /// Every match ends with one of these; unless it is exact.
-    last: Texts,
+    last: Literals,
     /// One of these is in every match.
-    within: Option<Texts>,
+    within: Option<Literals>,
+    /// What stands right behind where a match begins, and right before where it ends; if it can be empty, that is what
+    /// stands outside of it.
+    head: Kinds,
+    tail: Kinds,
     sets: Vec<ByteSet>,
 }
 
 impl Found {
-    fn exactly(texts: Texts, sets: Vec<ByteSet>) -> Self {
-        Self { is_exact: true, first: texts, last: Texts::nothing(), within: None, sets }
+    fn exactly(texts: Literals, sets: Vec<ByteSet>) -> Self {
+        let edge = |byte: fn(&[u8]) -> Option<&u8>| {
+            let kinds = texts.list.iter().map(|text| byte(&text.bytes).map_or(OPEN, |byte| around::of(*byte)));
+            kinds.fold(0, |all, kind| all | kind)
+        };
+        let (head, tail) = (edge(<[u8]>::first), edge(<[u8]>::last));
+        Self { is_exact: true, first: texts, last: Literals::nothing(), within: None, head, tail, sets }
+    }
+
+    /// Of something that begins and ends with bytes of these kinds.
+    fn between(head: Kinds, tail: Kinds) -> Self {
+        // Between these and the borders of the match is nothing.
+        let edge = |before, behind| {
+            let mut edge = Literals::nothing();
+            edge.each(|text| text.around = Around { before, behind });
+            edge
+        };
+        let (first, last) = (edge(OPEN, head), edge(tail, OPEN));
+        Self { is_exact: false, first, last, within: None, head, tail, sets: Vec::new() }
     }
 
     fn nothing() -> Self {
-        Self { is_exact: false, first: Texts::nothing(), last: Texts::nothing(), within: None, sets: Vec::new() }
+        Self::between(around::ANY, around::ANY)
     }
 
-    fn last(&self) -> &Texts {
+    fn last(&self) -> &Literals {
         if self.is_exact { &self.first } else { &self.last }
     }
 
     /// What every match contains.
-    fn required(&self) -> Option<&Texts> {
+    fn required(&self) -> Option<&Literals> {
         best([&self.first, self.last()].into_iter().chain(&self.within))
+    }
+
+    /// Says more about what stands around each of its texts.
+    fn each(&mut self, change: impl Fn(&mut Literal)) {
+        for texts in [&mut self.first, &mut self.last].into_iter().chain(&mut self.within) {
+            texts.each(&change);
+        }
     }
 }
 
 fn analyse(hir: &Hir, reading: Reading) -> Found {
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Found::exactly(Texts::nothing(), Vec::new()),
+        HirKind::Empty => Found::exactly(Literals::nothing(), Vec::new()),
+        HirKind::Look(look) => analyse_look(*look),
         HirKind::Literal(literal) => {
             let mut sets: Vec<ByteSet> = literal.0.iter().map(|byte| ByteSet::of(*byte)).collect();
             keep_best(&mut sets);
-            Found::exactly(Texts::of(vec![literal.0.to_ascii_lowercase()]), sets)
+            Found::exactly(Literals::of(std::iter::once(literal.0.to_ascii_lowercase())), sets)
         }
         HirKind::Class(class) => analyse_class(class),
         HirKind::Capture(capture) => analyse(&capture.sub, reading),
@@ -230,11 +130,26 @@ fn analyse(hir: &Hir, reading: Reading) -> Found {
             if let (Reading::Bare, 0) = (reading, repetition.min)
                 && let Some(marks) = marks(&repetition.sub)
             {
-                return Found::exactly(Texts { marks, ..Texts::nothing() }, Vec::new());
+                return Found::exactly(Literals { marks, ..Literals::nothing() }, Vec::new());
             }
             analyse_repetition(analyse(&repetition.sub, reading), repetition.min, repetition.max)
         }
     }
+}
+
+/// Where the value or a line of it begins or ends, that is what stands there.
+fn analyse_look(look: Look) -> Found {
+    let newline = around::of(b'\n');
+    let (head, tail) = match look {
+        Look::Start => (OPEN, BORDER),
+        Look::StartLF => (OPEN, BORDER | newline),
+        Look::End => (BORDER, OPEN),
+        Look::EndLF => (BORDER | newline, OPEN),
+        _ => (OPEN, OPEN),
+    };
+    let mut nothing = Literals::nothing();
+    nothing.each(|text| text.around = Around { before: tail, behind: head });
+    Found { head, tail, ..Found::exactly(nothing, Vec::new()) }
 }
 
 /// Rare bytes of which every match of an optional part has one.
@@ -270,14 +185,22 @@ fn byte_set(class: &Class) -> Option<ByteSet> {
     Some(set)
 }
 
-fn analyse_repetition(inner: Found, min: u32, max: Option<u32>) -> Found {
+fn analyse_repetition(mut inner: Found, min: u32, max: Option<u32>) -> Found {
+    if (min, max) == (1, Some(1)) {
+        return inner;
+    }
+    if max.is_none_or(|max| max > 1) {
+        // The round before or the next one may stand there too.
+        let rounds = Around { before: inner.tail, behind: inner.head };
+        inner.each(|text| text.around = text.around.within(rounds.or(Around::OUTSIDE)));
+    }
+    let optional = if min == 0 { OPEN } else { 0 };
+    let (head, tail) = (inner.head | optional, inner.tail | optional);
     match (min, max) {
         (0, Some(1)) if inner.is_exact => {
-            let texts = inner.first.or(Texts::nothing());
-            Found::exactly(Texts { list: distinct(texts.list), marks: texts.marks }, Vec::new())
+            Found { head, tail, ..Found::exactly(inner.first.or(Literals::nothing()), Vec::new()) }
         }
-        (0, _) => Found::nothing(),
-        (1, Some(1)) => inner,
+        (0, _) => Found::between(head, tail),
         _ if inner.is_exact => {
             let mut texts = inner.first.clone();
             let mut rounds = 1;
@@ -295,13 +218,11 @@ fn analyse_repetition(inner: Found, min: u32, max: Option<u32>) -> Found {
                     all = all.zip(longer.clone()).map(|(all, longer)| all.or(longer));
                     longest = longer.unwrap_or(longest);
                 }
-                if let Some(all) = all.as_ref().map(|all| Texts::any(std::iter::once(all)))
-                    && all.list.len() <= MOST_LITERALS
-                {
-                    return Found::exactly(all, inner.sets);
+                if let Some(all) = all.filter(|all| all.list.len() <= literals::MOST) {
+                    return Found { head, tail, ..Found::exactly(all, inner.sets) };
                 }
             }
-            Found { is_exact: false, last: texts.clone(), first: texts, within: None, sets: inner.sets }
+            Found { is_exact: false, last: texts.clone(), first: texts, within: None, head, tail, sets: inner.sets }
         }
         _ => inner,
     }
@@ -313,26 +234,61 @@ fn analyse_class(class: &Class) -> Found {
     folded.sort_unstable();
     folded.dedup();
     if folded.len() > MOST_CHARACTERS {
-        return Found { sets: vec![set], ..Found::nothing() };
+        let kinds = around::of_set(&set);
+        return Found { sets: vec![set], ..Found::between(kinds, kinds) };
     }
-    Found::exactly(Texts::of(folded.into_iter().map(|byte| vec![byte]).collect()), vec![set])
+    Found::exactly(Literals::of(folded.into_iter().map(|byte| vec![byte])), vec![set])
+}
+
+/// The parts of a sequence, and of each what its neighbours say about what stands around its texts.
+fn analyse_parts(parts: &[Hir], reading: Reading) -> Vec<Found> {
+    let mut all: Vec<Found> = parts.iter().map(|part| analyse(part, reading)).collect();
+    let is_border = |part: Option<&Hir>| part.is_some_and(|part| matches!(part.kind(), HirKind::Look(Look::WordAscii)));
+    // What stands on the other side of an edge of a text that is an edge of its part.
+    let across = |there: Kinds, neighbour: Option<&Hir>, edge: Option<&u8>| {
+        let border = edge.filter(|_| is_border(neighbour)).map_or(around::ANY, |byte| around::across_border(*byte));
+        around::both(there, border)
+    };
+    let mut before = OPEN;
+    let mut last_part = None;
+    for (found, part) in all.iter_mut().zip(parts) {
+        found.each(|text| {
+            let there = across(before, last_part, text.bytes.first());
+            text.around.before = around::closed(text.around.before, there);
+        });
+        before = around::closed(found.tail, before);
+        last_part = Some(part);
+    }
+    let mut behind = OPEN;
+    let mut next_part = None;
+    for (found, part) in all.iter_mut().zip(parts).rev() {
+        found.each(|text| {
+            let there = across(behind, next_part, text.bytes.last());
+            text.around.behind = around::closed(text.around.behind, there);
+        });
+        behind = around::closed(found.head, behind);
+        next_part = Some(part);
+    }
+    all
 }
 
 fn analyse_sequence(parts: &[Hir], reading: Reading) -> Found {
+    let parts = analyse_parts(parts, reading);
+    let head = parts.iter().rev().fold(OPEN, |behind, found| around::closed(found.head, behind));
+    let tail = parts.iter().fold(OPEN, |before, found| around::closed(found.tail, before));
     // What stands right before the next part.
-    let mut run = Texts::nothing();
+    let mut run = Literals::nothing();
     // What stood there when it could not be put together any longer for the first time.
-    let mut first: Option<Texts> = None;
-    let mut within: Option<(f64, Texts)> = None;
-    let mut offer = |texts: &Texts| {
+    let mut first: Option<Literals> = None;
+    let mut within: Option<(f64, Literals)> = None;
+    let mut offer = |texts: &Literals| {
         let frequency = texts.frequency();
         if texts.is_useful() && within.as_ref().is_none_or(|(own, _)| frequency < *own) {
             within = Some((frequency, texts.clone()));
         }
     };
     let mut sets = Vec::new();
-    for part in parts {
-        let found = analyse(part, reading);
+    for found in parts {
         sets.extend_from_slice(&found.sets);
         let joined = run.followed_by(&found.first);
         if found.is_exact
@@ -352,8 +308,10 @@ fn analyse_sequence(parts: &[Hir], reading: Reading) -> Found {
     }
     keep_best(&mut sets);
     match first {
-        None => Found::exactly(run, sets),
-        Some(first) => Found { is_exact: false, first, last: run, within: within.map(|(_, texts)| texts), sets },
+        None => Found { head, tail, ..Found::exactly(run, sets) },
+        Some(first) => {
+            Found { is_exact: false, first, last: run, within: within.map(|(_, texts)| texts), head, tail, sets }
+        }
     }
 }
 
@@ -367,37 +325,16 @@ fn analyse_choice(branches: &[Hir], reading: Reading) -> Found {
         sets.push(members.fold(ByteSet::EMPTY, |all, set| all.union(*set)));
     }
     keep_best(&mut sets);
-    let first = Texts::any(found.iter().map(|branch| &branch.first));
-    if first.list.len() <= MOST_LITERALS && found.iter().all(|branch| branch.is_exact) {
-        return Found::exactly(first, sets);
+    let (head, tail) = found.iter().fold((0, 0), |(head, tail), branch| (head | branch.head, tail | branch.tail));
+    let first = Literals::any(found.iter().map(|branch| &branch.first));
+    if first.list.len() <= literals::MOST && found.iter().all(|branch| branch.is_exact) {
+        return Found { head, tail, ..Found::exactly(first, sets) };
     }
-    let last = Texts::any(found.iter().map(Found::last));
-    let required: Option<Vec<&Texts>> = found.iter().map(Found::required).collect();
-    let within = required.map(|texts| Texts::any(texts.into_iter()).bounded(beginning));
-    Found { is_exact: false, first: first.bounded(beginning), last: last.bounded(end), within, sets }
-}
-
-fn beginning(text: &[u8]) -> &[u8] {
-    text.get(..SHORTENED).unwrap_or(text)
-}
-
-fn end(text: &[u8]) -> &[u8] {
-    text.get(text.len().saturating_sub(SHORTENED)..).unwrap_or(text)
-}
-
-fn distinct(mut texts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    texts.sort_unstable();
-    texts.dedup();
-    texts
-}
-
-fn is_useful(texts: &[Vec<u8>]) -> bool {
-    !texts.is_empty() && texts.len() <= MOST_LITERALS && texts.iter().all(|text| !text.is_empty())
-}
-
-/// How often one of the texts may be found, per byte of ordinary traffic.
-pub(super) fn frequency(texts: &[Vec<u8>]) -> f64 {
-    texts.iter().map(|text| text.iter().take(5).map(|byte| commonness(*byte)).product::<f64>()).sum()
+    let last = Literals::any(found.iter().map(Found::last));
+    let required: Option<Vec<&Literals>> = found.iter().map(Found::required).collect();
+    let within = required.map(|texts| Literals::any(texts.into_iter()).bounded(Part::Beginning));
+    let (first, last) = (first.bounded(Part::Beginning), last.bounded(Part::End));
+    Found { is_exact: false, first, last, within, head, tail, sets }
 }
 
 /// How often a member of the set may be found.
@@ -416,7 +353,7 @@ fn keep_best(sets: &mut Vec<ByteSet>) {
 }
 
 /// A guess at the share of a byte in ordinary values.
-pub(crate) fn commonness(byte: u8) -> f64 {
+pub(crate) const fn commonness(byte: u8) -> f64 {
     match byte {
         b'a' | b'e' | b'i' | b'o' | b'n' | b'r' | b's' | b't' => 0.055,
         b'a'..=b'z' => 0.02,
@@ -435,10 +372,43 @@ mod tests {
     use super::*;
     use crate::waf::regex::{Regex, RegexOptions};
 
+    fn kinds(bytes: &[u8]) -> Kinds {
+        bytes.iter().fold(0, |all, byte| all | around::of(*byte))
+    }
+
+    /// What may stand around a text.
+    fn around(pattern: &str, text: &str) -> Around {
+        let regex = Regex::compile(pattern.as_bytes(), RegexOptions::default()).unwrap();
+        let texts = facts(regex.hir()).literals.unwrap_or_default();
+        texts.iter().find(|literal| literal.bytes == text.as_bytes()).unwrap_or_else(|| panic!("{texts:?}")).around
+    }
+
+    #[test]
+    fn what_stands_around_texts_is_known() {
+        let separators = kinds(b";|&");
+        let id = around(r"(?:^|[;|&])id(?:[ ,]|$)", "id");
+        assert_eq!((id.before, id.behind), (BORDER | separators, BORDER | kinds(b" ,")));
+        // Whatever may be empty shows what is on the other side of it.
+        let id = around(r"[;|&]\s*'?id\s*-", "id");
+        assert_eq!((id.before, id.behind), (separators | kinds(b" \n'"), kinds(b" \n-")));
+        assert_eq!(around(r"x?id", "id"), Around::ANYTHING);
+        assert_eq!(around(r"\bid\b", "id").before & kinds(b"a0_"), 0);
+        assert!(around::has(around(r"\bid\b", "id").behind, b'-'));
+        // Rounds of a repetition stand next to each other.
+        assert_eq!(around(r"[0-9_xyz](?:who|id)+[^a]", "id").before, kinds(b"0_xyzod"));
+        assert_eq!(around(r"[0-9_xyz](?:who|id){2,}[0-9_xyz]", "idid").behind, kinds(b"0_xyzwi"));
+        assert_eq!(around(r"(?m)^id", "id").before, BORDER | kinds(b"\n"));
+    }
+
+    #[test]
+    fn a_text_stands_for_a_longer_one_only_where_it_is_found_in_it() {
+        assert_eq!(literals("(?:;id|guid;id|druid)x"), [";idx", "druidx"]);
+    }
+
     fn literals(pattern: &str) -> Vec<String> {
         let regex = Regex::compile(pattern.as_bytes(), RegexOptions::default()).unwrap();
         let texts = facts(regex.hir()).literals.unwrap_or_default();
-        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        texts.iter().map(|text| String::from_utf8_lossy(&text.bytes).into_owned()).collect()
     }
 
     #[test]
@@ -451,11 +421,9 @@ mod tests {
         assert_eq!(literals(r"(?:^|[/\x5c])\.{2,3}[/\x5c]"), ["../", "..\\"]);
         // A text is found with another one in it.
         assert_eq!(literals("(?:echo|echoes|recho)x?"), ["echo"]);
-        // Short texts need what stands behind them, long ones do not.
-        assert_eq!(
-            literals(r"(?:qx|hijk)[0-9;,]"),
-            ["hijk", "qx,", "qx0", "qx1", "qx2", "qx3", "qx4", "qx5", "qx6", "qx7", "qx8", "qx9", "qx;"]
-        );
+        // What stands behind short texts tells them from others, and is no part of them.
+        assert_eq!(literals(r"(?:qx|hijk)[0-9;,]"), ["hijk", "qx"]);
+        assert_eq!(around(r"(?:qx|hijk)[0-9;,]", "qx").behind, kinds(b"0;,"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::sync::OnceLock;
 
+use super::around::Around;
 use super::pattern;
 use super::texts::{Text, Texts};
 use super::{LENGTHS, Needs, is_set};
@@ -122,25 +123,30 @@ impl Scopes {
         Some(Texts::new(&texts, self.texts.len(), pattern::commonness))
     }
 
-    /// The texts that are looked for in values of a kind, with their numbers.
+    /// The texts that are looked for in values of a kind, with their numbers and what may stand around them there.
     fn asked(
         &self,
         scope: &Scope,
         kind: usize,
         asking: &[(Signature, Box<[u32]>)],
         needs: &[Needs],
-    ) -> Vec<(u32, &Text)> {
+    ) -> Vec<(u32, &Text, Around)> {
         let bytes = bytes_of(kind);
         let concerns = |bit: &u32| {
             let is_of_scope = scope.operators.as_ref().is_none_or(|operators| is_set(operators, *bit));
             is_of_scope && needs.get(*bit as usize).is_some_and(|needs| needs.are_met(bytes, LENGTHS as u8))
         };
         let all = (0_u32..).zip(&self.texts).zip(asking);
-        // What only transformations look for has no operator.
-        let asked = all.filter(|((_, text), (pair, bits))| {
-            (*pair != 0 || bits.iter().any(concerns)) && signature::of_value(&text.bytes) & !bytes == 0
+        let asked = all.filter_map(|((number, text), (pair, bits))| {
+            if signature::of_value(&text.bytes) & !bytes != 0 {
+                return None;
+            }
+            let arounds = bits.iter().zip(&text.arounds).filter(|(bit, _)| concerns(bit)).map(|(_, around)| *around);
+            // What transformations look for may stand anywhere, and only they look for it if there is no operator.
+            let anything = (*pair != 0).then_some(Around::ANYTHING);
+            Some((number, text, arounds.chain(anything).reduce(Around::or)?))
         });
-        asked.map(|((number, text), _)| (number, text)).collect()
+        asked.collect()
     }
 }
 

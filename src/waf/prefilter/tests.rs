@@ -96,6 +96,59 @@ fn never_says_no_where_the_operator_says_yes() {
     assert!(asked > 200_000);
 }
 
+/// A pattern with what matters for what stands around texts: borders, branches, repetitions, what may be empty.
+fn draw_pattern(draw: &mut impl FnMut(usize) -> usize, depth: usize) -> String {
+    const ATOMS: [&str; 16] =
+        ["a", "b", "ab", "ba;", ";", "_", r"\ba", r"b\b", "^", "$", r"\b", r"\B", ".", "[ab;]", "[^a]", "[^;_b]"];
+    if depth == 0 {
+        return ATOMS[draw(ATOMS.len())].to_owned();
+    }
+    match draw(4) {
+        0 | 1 => (0..2 + draw(3)).map(|_| draw_pattern(draw, depth - 1)).collect(),
+        2 => {
+            let branches: Vec<String> = (0..2 + draw(2)).map(|_| draw_pattern(draw, depth - 1)).collect();
+            format!("(?:{}{})", branches.join("|"), ["", "", "|"][draw(3)])
+        }
+        _ => {
+            let often = ["*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}", "*?"][draw(8)];
+            format!("(?:{}){often}", draw_pattern(draw, depth - 1))
+        }
+    }
+}
+
+#[test]
+fn what_stands_around_texts_is_never_a_reason_to_say_no_to_a_match() {
+    let mut draw = draws();
+    let loader = MemoryLoader::new();
+    let context = CompileContext::new(&loader, Path::new("test.conf"));
+    let mut cache = RegexCache::new();
+    let mut evidence = Evidence::new();
+    let (mut matches, mut refused) = (0, 0);
+    for round in 0..if cfg!(debug_assertions) { 2_000 } else { 20_000 } {
+        let flags = ["", "(?i)", "(?m)", ""][round % 4];
+        let pattern = format!("{flags}{}", draw_pattern(&mut draw, 2 + round % 3));
+        let Ok(operator) = CompiledOperator::compile("rx", pattern.as_bytes(), &context, &mut TxNames::new()) else {
+            // Nothing to repeat.
+            continue;
+        };
+        let operators = [operator];
+        let filter = Prefilter::new(&operators, &[], 0, |_| true);
+        let mut memory = Memory::default();
+        let mut classes = Classes::new(filter.words());
+        for _ in 0..40 {
+            let value: Vec<u8> = (0..draw(10)).map(|_| b"aAabb;_ \n\0\xC3"[draw(11)]).collect();
+            let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
+            let is_match = operators[0].operator.matches(None, &value, &mut context) == Outcome::Match;
+            let class = filter.ask(&mut memory, &mut classes, &value, ALL);
+            let is_maybe = filter.bit(OperatorId(0)).is_none_or(|bit| is_set(classes.answer(class), bit));
+            assert!(is_maybe || !is_match, "{pattern} of {}", value.escape_ascii());
+            matches += usize::from(is_match);
+            refused += usize::from(!is_maybe);
+        }
+    }
+    assert!(matches > 10_000 && refused > 10_000, "{matches} {refused}");
+}
+
 #[test]
 fn ordinary_values_are_candidates_of_little() {
     let filter = Prefilter::new(&compile(OPERATORS), &[], 0, |_| true);

@@ -8,6 +8,7 @@
 //!
 //! Texts and values have their ASCII letters in lower case.
 
+use super::around::{self, Around, Kinds};
 use super::pairs::Pairs;
 use super::survey::{BLOCK, Survey};
 
@@ -15,7 +16,7 @@ use super::survey::{BLOCK, Survey};
 const SHORTEST: usize = 2;
 
 /// Texts of so many bytes are found by four of them, shorter ones by two.
-const LONG: usize = 5;
+pub(super) const LONG: usize = 5;
 
 /// In values up to so many bytes nobody notes which texts were found already.
 const SHORT_VALUE: usize = 64;
@@ -33,13 +34,15 @@ const SPREAD: u32 = 0x9e37_79b1;
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) bytes: Box<[u8]>,
+    /// What may stand around it, for each operator that asks for it.
+    pub(super) arounds: Vec<Around>,
     /// Where its rarest bytes begin.
     offset: u16,
 }
 
 impl Text {
     /// `commonness` of a byte is how often it may be met.
-    pub(super) fn new(bytes: &[u8], commonness: impl Fn(u8) -> f64) -> Self {
+    pub(super) fn new(bytes: &[u8], arounds: Vec<Around>, commonness: impl Fn(u8) -> f64) -> Self {
         debug_assert!(bytes.len() >= SHORTEST);
         let is_long = bytes.len() >= LONG;
         let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
@@ -50,7 +53,7 @@ impl Text {
         };
         let windows = bytes.windows(if is_long { 5 } else { bytes.len().min(3) }).map(both);
         let rarest = (0_u16..).zip(windows).min_by(|(_, one), (_, other)| one.total_cmp(other));
-        Self { bytes: bytes.into(), offset: rarest.map_or(0, |(offset, _)| offset) }
+        Self { bytes: bytes.into(), arounds, offset: rarest.map_or(0, |(offset, _)| offset) }
     }
 }
 
@@ -76,9 +79,9 @@ pub(super) struct Bucket {
     key: u32,
     start: u32,
     end: u32,
-    /// What may stand before and behind these bytes, a bit for each remainder of 64.
-    before: u64,
-    behind: u64,
+    /// What may stand before and behind these bytes in one of them.
+    before: Kinds,
+    behind: Kinds,
 }
 
 /// A text, found by the bytes from `offset` on.
@@ -92,6 +95,7 @@ pub(super) struct Anchored {
     /// most, and which of these eight count. Most texts differ there, and taking slices to compare them costs more.
     ahead: u64,
     mask: u64,
+    around: Around,
 }
 
 /// A text and the bytes that it is found by.
@@ -102,36 +106,43 @@ pub(super) struct Found<'t> {
     pub(super) anchored: Anchored,
 }
 
+impl Found<'_> {
+    /// What may stand behind the bytes that it is found by.
+    pub(super) fn behind_key(&self) -> Kinds {
+        let next = self.text.get(usize::from(self.anchored.offset) + self.key.len());
+        next.map_or(self.anchored.around.behind, |byte| around::of(*byte))
+    }
+}
+
 impl Bucket {
     /// Of texts with the same key, which are `start..end` of all.
     pub(super) fn of(group: &[Found<'_>], start: usize) -> Self {
         let mut bucket = Self { start: start as u32, end: (start + group.len()) as u32, ..Self::default() };
-        for Found { key, text, anchored } in group {
+        for found in group {
+            let Found { key, text, anchored } = found;
             bucket.key = key.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
             let at = usize::from(anchored.offset);
-            // One of both is enough to tell most of them.
-            match (text.get(at + key.len()), at.checked_sub(1).and_then(|at| text.get(at))) {
-                (Some(byte), _) => bucket.behind |= 1 << (byte & 63),
-                (None, Some(byte)) => bucket.before |= 1 << (byte & 63),
-                (None, None) => bucket.behind = u64::MAX,
-            }
+            let before = at.checked_sub(1).and_then(|at| text.get(at));
+            bucket.before |= before.map_or(anchored.around.before, |byte| around::of(*byte));
+            bucket.behind |= found.behind_key();
         }
         bucket
     }
 
-    /// May one of its texts stand where there are these bytes before and behind those that it is found by?
+    /// May some of its texts stand where there is this before the bytes that they are found by, and some where there is
+    /// this behind them?
     #[inline]
     const fn may_be(&self, before: u8, behind: u8) -> bool {
-        (self.before >> (before & 63) | self.behind >> (behind & 63)) & 1 != 0
+        around::has(self.before, before) && around::has(self.behind, behind)
     }
 }
 
 impl Texts {
-    /// Of some texts and their numbers, which are below `count`. `commonness` of a byte is how often it may be met.
-    pub(super) fn new(texts: &[(u32, &Text)], count: usize, commonness: impl Fn(u8) -> f64) -> Self {
+    /// Of some texts, their numbers, which are below `count`, and what may stand around them. `commonness` of a byte is how often it may be met.
+    pub(super) fn new(texts: &[(u32, &Text, Around)], count: usize, commonness: impl Fn(u8) -> f64) -> Self {
         let mut found: Vec<Found<'_>> = Vec::new();
         let mut all = Self { count, ..Self::default() };
-        for (number, Text { bytes: text, offset }) in texts.iter().copied() {
+        for (number, Text { bytes: text, offset, .. }, around) in texts.iter().copied() {
             let (offset, is_long) = (usize::from(*offset), text.len() >= LONG);
             let start = all.bytes.len() as u32;
             all.bytes.extend_from_slice(text);
@@ -145,7 +156,7 @@ impl Texts {
                 found.push(Found {
                     key,
                     text,
-                    anchored: Anchored { offset: place, len, start, text: number, ahead, mask },
+                    anchored: Anchored { offset: place, len, start, text: number, ahead, mask, around },
                 });
             }
         }
@@ -263,7 +274,11 @@ impl Texts {
             }
             let Some(there) = value.get(start..start.wrapping_add(len)) else { continue };
             let wanted = self.bytes.get(text.start as usize..text.start as usize + len).unwrap_or_default();
-            if there.iter().zip(wanted).all(|(one, other)| one == other) {
+            let is_there = there.iter().zip(wanted).all(|(one, other)| one == other);
+            if is_there
+                && around::has(text.around.before, byte_at(folded, start.wrapping_sub(1)))
+                && around::has(text.around.behind, byte_at(folded, start + len))
+            {
                 if let Some(word) = &mut word {
                     **word |= 1 << (text.text % 64);
                 }
@@ -320,8 +335,9 @@ mod tests {
     fn finds_what_is_there() {
         let texts: [&[u8]; 8] = [b"ab", b"abc", b"select", b"union", b"\0a", b"elec", b"..", b"lection"];
         let commonness = |byte| f64::from(byte) / 256.0;
-        let made = texts.map(|text| Text::new(text, commonness));
-        let numbered: Vec<(u32, &Text)> = (0_u32..).zip(&made).collect();
+        let made = texts.map(|text| Text::new(text, Vec::new(), commonness));
+        let numbered: Vec<(u32, &Text, Around)> =
+            (0_u32..).zip(&made).map(|(number, text)| (number, text, Around::ANYTHING)).collect();
         let all = Texts::new(&numbered, texts.len(), commonness);
         let values: [&[u8]; 9] =
             [b"", b"a", b"ab", b"xabx", b"xxabc", b"a selection", b"a", b"\0a..", b"unio unionunion"];
