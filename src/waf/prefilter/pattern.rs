@@ -130,7 +130,10 @@ fn analyse(hir: &Hir, reading: Reading) -> Found {
             if let (Reading::Bare, 0) = (reading, repetition.min)
                 && let Some(marks) = marks(&repetition.sub)
             {
-                return Found::exactly(Literals { marks, ..Literals::nothing() }, Vec::new());
+                // What stands around others is said of values with such bytes too.
+                let Found { head, tail, .. } = analyse(&repetition.sub, reading);
+                let absent = Found::exactly(Literals { marks, ..Literals::nothing() }, Vec::new());
+                return Found { head: head | OPEN, tail: tail | OPEN, ..absent };
             }
             analyse_repetition(analyse(&repetition.sub, reading), repetition.min, repetition.max)
         }

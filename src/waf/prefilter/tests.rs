@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use regex_syntax::hir::{Class, Hir, HirKind};
+
 use super::*;
 use crate::seclang::source::MemoryLoader;
-use crate::waf::operator::{CompileContext, Evidence, OperatorContext, Outcome};
+use crate::waf::operator::{CompileContext, Evidence, Operator, OperatorContext, Outcome};
 use crate::waf::program::TxNames;
 use crate::waf::regex::RegexCache;
 use crate::waf::tests::draws::draws;
@@ -147,6 +149,180 @@ fn what_stands_around_texts_is_never_a_reason_to_say_no_to_a_match() {
         }
     }
     assert!(matches > 10_000 && refused > 10_000, "{matches} {refused}");
+}
+
+/// A pattern that allows for rare bytes between others, as against evasion, with texts, classes of few and of many
+/// characters, products and borders.
+fn draw_evasive_pattern(draw: &mut impl FnMut(usize) -> usize, depth: usize) -> String {
+    const RARE: [&str; 8] = [
+        r#"["'\\]*"#,
+        r"\\?",
+        r"(?:\$[a-z0-9]*)?",
+        "(?:[a-z ]*['!])?",
+        r#"(?:"|')?"#,
+        r"(?:\^|[a-c]+\$)*",
+        "[!@#]*",
+        r#"["^]*"#,
+    ];
+    const ATOMS: [&str; 32] = [
+        "ea",
+        "ie",
+        "aa",
+        "en",
+        "a",
+        "b",
+        ";",
+        ";",
+        "union",
+        "selEct",
+        "[;|]",
+        "(?:^|[;|])",
+        "(?:[ ,]|$)",
+        "[^x]",
+        "[^x]+",
+        "[a-z]*",
+        "[a-z ]+",
+        "[^;_b]",
+        "[0-9a-f]",
+        r"\s",
+        r"\W",
+        r"\bid",
+        r"ls\b",
+        r"\B",
+        "^",
+        "$",
+        "n{2}",
+        "[se]{3}",
+        "t{5,}",
+        r"\xc3[\x80-\xbf]",
+        r"\x00",
+        ".",
+    ];
+    if depth > 0 && draw(4) == 0 {
+        // A short text is met often, so it is asked for with what stands before it.
+        let texts = ["ea", "ie", "aa", "en", "a"];
+        let (first, last) = (texts[draw(5)], texts[draw(4)]);
+        let between = [RARE[draw(RARE.len())], ["[a-z]*", "[a-z ]*", r"\w*", "[^;]*"][draw(4)]];
+        let [one, other] = if draw(2) == 0 { [0, 1] } else { [1, 0] }.map(|which: usize| between[which]);
+        return format!("{first}{one}{other}{last}");
+    }
+    if depth == 0 || draw(5) == 0 {
+        return if draw(4) == 0 { RARE[draw(RARE.len())] } else { ATOMS[draw(ATOMS.len())] }.to_owned();
+    }
+    match draw(7) {
+        0..4 => (0..2 + draw(3)).map(|_| draw_evasive_pattern(draw, depth - 1)).collect(),
+        4 | 5 => {
+            let branches: Vec<String> = (0..2 + draw(3)).map(|_| draw_evasive_pattern(draw, depth - 1)).collect();
+            format!("(?:{}{})", branches.join("|"), ["", "", "", "|"][draw(4)])
+        }
+        _ => {
+            let often = ["*", "+", "?", "{2}", "{1,3}", "{2,}", "{3,4}", "{2,5}", "{6}", "{0}", "+?"][draw(11)];
+            format!("(?:{}){often}", draw_evasive_pattern(draw, depth - 1))
+        }
+    }
+}
+
+/// Adds what a pattern is likely to match.
+fn draw_match(hir: &Hir, draw: &mut impl FnMut(usize) -> usize, value: &mut Vec<u8>) {
+    match hir.kind() {
+        HirKind::Literal(literal) => value.extend_from_slice(&literal.0),
+        HirKind::Class(Class::Bytes(class)) => {
+            let all: Vec<u8> = class.ranges().iter().flat_map(|range| range.start()..=range.end()).collect();
+            let liked: Vec<u8> = all.iter().copied().filter(|byte| b"aAb;_ '\"\n\0e0".contains(byte)).collect();
+            let some = if liked.is_empty() || draw(4) == 0 { &all } else { &liked };
+            value.extend((!some.is_empty()).then(|| some[draw(some.len())]));
+        }
+        HirKind::Capture(capture) => draw_match(&capture.sub, draw, value),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| draw_match(part, draw, value)),
+        HirKind::Alternation(branches) => draw_match(&branches[draw(branches.len())], draw, value),
+        HirKind::Repetition(repetition) => {
+            let most = repetition.max.unwrap_or(u32::MAX).min(repetition.min + 3);
+            let rounds = repetition.min as usize + draw((most - repetition.min + 1) as usize);
+            (0..rounds).for_each(|_| draw_match(&repetition.sub, draw, value));
+        }
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(Class::Unicode(_)) => {}
+    }
+}
+
+/// Several operators together, of all and of a scope, for values in lower case and as they are.
+#[test]
+fn rare_bytes_in_optional_parts_are_never_a_reason_to_say_no_to_a_match() {
+    let mut draw = draws();
+    let loader = MemoryLoader::new();
+    let context = CompileContext::new(&loader, Path::new("test.conf"));
+    let mut cache = RegexCache::new();
+    let mut evidence = Evidence::new();
+    let (mut matches, mut refused) = (0, 0);
+    for round in 0..if cfg!(debug_assertions) { 500 } else { 5_000 } {
+        let mut patterns: Vec<String> = Vec::new();
+        for _ in 0..[1, 1, 1, 4][round % 4] {
+            let flags = ["", "(?i)", "(?m)", "(?im)"][draw(4)];
+            let depth = 1 + draw(3);
+            patterns.push(format!("{flags}{}", draw_evasive_pattern(&mut draw, depth)));
+        }
+        let compile =
+            |pattern: &String| CompiledOperator::compile("rx", pattern.as_bytes(), &context, &mut TxNames::new()).ok();
+        // Without those that have nothing to repeat.
+        let (patterns, operators): (Vec<&String>, Vec<CompiledOperator>) =
+            patterns.iter().filter_map(|pattern| Some((pattern, compile(pattern)?))).unzip();
+        let mut filter = Prefilter::new(&operators, &[], 0, |_| true);
+        let some = draw(16);
+        let scoped = (0..operators.len() as u32).filter(|id| some >> id & 1 != 0).map(OperatorId);
+        let mask = filter.operators(scoped);
+        let scope = filter.add_scope(mask.clone()).unwrap();
+        let mut memory = Memory::default();
+        let mut classes = Classes::new(filter.words());
+        for number in 0..20 * operators.len() {
+            let mut value: Vec<u8> = Vec::new();
+            for most in [[1, 2, 6, 70][draw(4)], [1, 2, 6, 34][draw(4)]] {
+                if value.len() < 100
+                    && let Operator::Rx(Some(regex), _) = &operators[number % operators.len()].operator
+                {
+                    draw_match(regex.hir(), &mut draw, &mut value);
+                }
+                value.extend((0..draw(most)).map(|_| b"aAbb;_ \n\0\xC3'\"$!e"[draw(15)]));
+            }
+            let folded = value.to_ascii_lowercase();
+            let [all, within] = [ALL, scope].map(|scope| filter.ask(&mut memory, &mut classes, &value, scope));
+            for (id, operator) in (0..).zip(&operators) {
+                let Some(bit) = filter.bit(OperatorId(id)) else { continue };
+                let is_maybe =
+                    is_set(classes.answer(all), bit) && (!is_set(&mask, bit) || is_set(classes.answer(within), bit));
+                refused += usize::from(!is_maybe);
+                for value in [&value, &folded] {
+                    let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
+                    let is_match = operator.operator.matches(None, value, &mut context) == Outcome::Match;
+                    assert!(is_maybe || !is_match, "{} of {}", patterns[id as usize], value.escape_ascii());
+                    matches += usize::from(is_match);
+                }
+            }
+        }
+    }
+    assert!(matches > 10_000 && refused > 10_000, "{matches} {refused}");
+}
+
+/// What is optional and has rare bytes is taken to be absent, but not by what is said of its neighbours.
+#[test]
+fn what_stands_around_texts_is_said_of_values_with_rare_bytes_too() {
+    let cases: [(&'static str, &str, &[u8]); 6] = [
+        ("rx", r#";(?:["'][a-z ]*)?(?:ea[^x]+y|ie[^x]+z)"#, b";'aeaby"),
+        ("rx", r#"ea(?:(?:[a-z ]*["'])?;[^x]|:[^x])"#, b"eab';a"),
+        ("rx", r#"aa["'\\]*[a-z]*ea"#, b"aa''\\eay"),
+        ("rx", r#"(?:^|[;|])(?:["'][a-z ]*)?(?:en[^x]+y|ls[^y]+[0-9])"#, b";'als 5"),
+        ("rx", r#"(?im)(?:[abe]){2,}_*b(?:"|')?[!@#]*[^x]+"#, b"_'ba_bb\"\0\na"),
+        ("rx", r"(?i)[a-z](?:[a-z ]*['!])?[a-z]*ab", b"aYAy'aB"),
+    ];
+    for (name, pattern, value) in cases {
+        let operators = compile(&[(name, pattern)]);
+        let filter = Prefilter::new(&operators, &[], 0, |_| true);
+        let mut classes = Classes::new(filter.words());
+        let class = filter.ask(&mut Memory::default(), &mut classes, value, ALL);
+        let bit = filter.bit(OperatorId(0)).unwrap();
+        let (mut cache, mut evidence) = (RegexCache::new(), Evidence::new());
+        let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
+        assert_eq!(operators[0].operator.matches(None, value, &mut context), Outcome::Match, "{pattern}");
+        assert!(is_set(classes.answer(class), bit), "{pattern} of {}", value.escape_ascii());
+    }
 }
 
 #[test]
