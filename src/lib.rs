@@ -17,7 +17,7 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | 0 | `diagnostics` `limits` `yaml` |
+//! | 0 | `diagnostics` `limits` `octets` `yaml` |
 //! | 1 | `seclang` `http` |
 //! | 2 | `waf` `route` `config::model`, the pure halves of `identity` and `upstream` |
 //! | 3 | `authoring` `config` `certificate` `tls` `dns` `telemetry` |
@@ -30,6 +30,7 @@
 
 pub mod diagnostics;
 pub mod limits;
+mod octets;
 pub mod yaml;
 
 pub mod http;

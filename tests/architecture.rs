@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, u8)] = &[
     ("diagnostics", 0),
     ("limits", 0),
+    ("octets", 0),
     ("yaml", 0),
     // Depends on nothing, and is the only place that reads the clocks.
     ("runtime::clock", 0),

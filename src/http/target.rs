@@ -5,6 +5,7 @@
 //! an authority, and forms that the method does not have.
 
 use super::{HeadError, Span};
+use crate::octets;
 
 /// The form of a request target. Spans count from the target's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,8 +28,7 @@ pub enum TargetForm {
 
 /// Finds the form of a target, or says what is wrong with it.
 pub fn classify_target(method: &[u8], target: &[u8]) -> Result<TargetForm, HeadError> {
-    // Without an early exit, so that it compiles to vector instructions.
-    if target.iter().fold(false, |found, byte| found | (*byte <= b' ') | (*byte == 0x7F)) {
+    if octets::any(target, |byte| (byte <= b' ') | (byte == 0x7F)) {
         return Err(HeadError::Target);
     }
     if memchr::memchr(b'#', target).is_some() {
