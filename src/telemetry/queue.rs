@@ -284,22 +284,18 @@ impl LogQueue {
             drop(state);
 
             for (index, ((buffer, rest), sink)) in spare.iter_mut().zip(&mut rests).zip(&mut sinks).enumerate() {
-                match sink.write(rest.rest(), &buffer.bytes, may_leave_rest) {
-                    Ok(written) => {
-                        buffer.written = written;
-                        self.lines[index].add(buffer.lines as u64);
-                    }
-                    Err(_) => {
-                        buffer.written = buffer.bytes.len();
-                        self.dropped[index].add(buffer.lines as u64);
-                    }
-                }
-                if !buffer.rest().is_empty() {
-                    std::mem::swap(buffer, rest);
+                let result = sink.write(rest.rest(), &buffer.bytes, may_leave_rest);
+                buffer.written = *result.as_ref().unwrap_or(&buffer.bytes.len());
+                // Lines of which something is left count when that is written, or is not.
+                let counter = if result.is_ok() { &self.lines } else { &self.dropped };
+                counter[index].add(rest.lines as u64);
+                rest.clear();
+                if buffer.rest().is_empty() {
+                    counter[index].add(buffer.lines as u64);
+                    buffer.clear();
                 } else {
-                    rest.clear();
+                    std::mem::swap(buffer, rest);
                 }
-                buffer.clear();
             }
             for entry in audit {
                 let counters = if audit_files.write(&entry).is_ok() { &self.lines } else { &self.dropped };
@@ -537,6 +533,22 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("the rest was not written");
+    }
+
+    #[test]
+    fn a_line_counts_as_written_when_all_of_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = LogQueue::start(&logs(directory.path(), 1_000_000)).unwrap();
+        let text = vec![b'x'; BATCH_BYTES + 1];
+        for _ in 0..20 {
+            queue.push(LogKind::Access, &text, 1);
+            let written = queue.written(LogKind::Access);
+            let length = std::fs::metadata(directory.path().join("access.log")).unwrap().len();
+            assert!(written <= length / text.len() as u64, "{written} lines in {length} bytes");
+        }
+        queue.flush(PATIENCE);
+        assert_eq!((queue.written(LogKind::Access), queue.dropped(LogKind::Access)), (20, 0));
+        queue.close();
     }
 
     #[test]
