@@ -48,7 +48,8 @@ enum Reading {
     Whole,
     /// Those that have rare bytes are taken to be absent, and the bytes stand for the values in which they are not. So
     /// `w["'\\]*h["'\\]*o` is `who` or a quotation mark or a backslash: patterns that allow for evasion between any two
-    /// letters have no longer texts otherwise.
+    /// letters have no longer texts otherwise. What stands around other parts is not taken from their absence: the texts of
+    /// those need not have the bytes with them.
     Bare,
 }
 
@@ -130,7 +131,7 @@ fn analyse(hir: &Hir, reading: Reading) -> Found {
             if let (Reading::Bare, 0) = (reading, repetition.min)
                 && let Some(marks) = marks(&repetition.sub)
             {
-                // What stands around others is said of values with such bytes too.
+                // What stands around others has to be true of values with such bytes too.
                 let Found { head, tail, .. } = analyse(&repetition.sub, reading);
                 let absent = Found::exactly(Literals { marks, ..Literals::nothing() }, Vec::new());
                 return Found { head: head | OPEN, tail: tail | OPEN, ..absent };

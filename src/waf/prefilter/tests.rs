@@ -11,13 +11,32 @@ use crate::waf::program::TxNames;
 use crate::waf::regex::RegexCache;
 use crate::waf::tests::draws::draws;
 
-fn compile(operators: &[(&'static str, &str)]) -> Vec<CompiledOperator> {
+fn try_to_compile(name: &'static str, argument: &str) -> Option<CompiledOperator> {
     let loader = MemoryLoader::new();
     let context = CompileContext::new(&loader, Path::new("test.conf"));
-    let compile = |(name, argument): &(&'static str, &str)| {
-        CompiledOperator::compile(name, argument.as_bytes(), &context, &mut TxNames::new()).unwrap()
-    };
-    operators.iter().map(compile).collect()
+    CompiledOperator::compile(name, argument.as_bytes(), &context, &mut TxNames::new()).ok()
+}
+
+fn compile(operators: &[(&'static str, &str)]) -> Vec<CompiledOperator> {
+    operators.iter().map(|(name, argument)| try_to_compile(name, argument).unwrap()).collect()
+}
+
+/// What operators are asked with.
+#[derive(Default)]
+struct Asking {
+    cache: RegexCache,
+    evidence: Evidence,
+}
+
+impl Asking {
+    fn outcome(&mut self, operator: &CompiledOperator, value: &[u8]) -> Outcome {
+        let mut context = OperatorContext { regexes: &mut self.cache, evidence: &mut self.evidence, captures: false };
+        operator.operator.matches(None, value, &mut context)
+    }
+
+    fn is_match(&mut self, operator: &CompiledOperator, value: &[u8]) -> bool {
+        self.outcome(operator, value) == Outcome::Match
+    }
 }
 
 fn candidates(filter: &Prefilter, value: &[u8]) -> Vec<u32> {
@@ -77,8 +96,7 @@ fn never_says_no_where_the_operator_says_yes() {
         b"' or 1=1--",
         b"%g",
     ];
-    let mut cache = RegexCache::new();
-    let mut evidence = Evidence::new();
+    let mut asking = Asking::default();
     let mut asked = 0;
     for first in pieces {
         for second in pieces {
@@ -86,9 +104,7 @@ fn never_says_no_where_the_operator_says_yes() {
                 let value = [first, second, third].concat();
                 let found = candidates(&filter, &value);
                 for (number, operator) in (0..).zip(&operators) {
-                    let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
-                    let outcome = operator.operator.matches(None, &value, &mut context);
-                    let is_no = outcome == Outcome::NoMatch || found.contains(&number);
+                    let is_no = asking.outcome(operator, &value) == Outcome::NoMatch || found.contains(&number);
                     assert!(is_no, "{:?} of {}", OPERATORS[number as usize], value.escape_ascii());
                     asked += 1;
                 }
@@ -121,15 +137,12 @@ fn draw_pattern(draw: &mut impl FnMut(usize) -> usize, depth: usize) -> String {
 #[test]
 fn what_stands_around_texts_is_never_a_reason_to_say_no_to_a_match() {
     let mut draw = draws();
-    let loader = MemoryLoader::new();
-    let context = CompileContext::new(&loader, Path::new("test.conf"));
-    let mut cache = RegexCache::new();
-    let mut evidence = Evidence::new();
+    let mut asking = Asking::default();
     let (mut matches, mut refused) = (0, 0);
     for round in 0..if cfg!(debug_assertions) { 2_000 } else { 20_000 } {
         let flags = ["", "(?i)", "(?m)", ""][round % 4];
         let pattern = format!("{flags}{}", draw_pattern(&mut draw, 2 + round % 3));
-        let Ok(operator) = CompiledOperator::compile("rx", pattern.as_bytes(), &context, &mut TxNames::new()) else {
+        let Some(operator) = try_to_compile("rx", &pattern) else {
             // Nothing to repeat.
             continue;
         };
@@ -139,8 +152,7 @@ fn what_stands_around_texts_is_never_a_reason_to_say_no_to_a_match() {
         let mut classes = Classes::new(filter.words());
         for _ in 0..40 {
             let value: Vec<u8> = (0..draw(10)).map(|_| b"aAabb;_ \n\0\xC3"[draw(11)]).collect();
-            let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
-            let is_match = operators[0].operator.matches(None, &value, &mut context) == Outcome::Match;
+            let is_match = asking.is_match(&operators[0], &value);
             let class = filter.ask(&mut memory, &mut classes, &value, ALL);
             let is_maybe = filter.bit(OperatorId(0)).is_none_or(|bit| is_set(classes.answer(class), bit));
             assert!(is_maybe || !is_match, "{pattern} of {}", value.escape_ascii());
@@ -248,10 +260,7 @@ fn draw_match(hir: &Hir, draw: &mut impl FnMut(usize) -> usize, value: &mut Vec<
 #[test]
 fn rare_bytes_in_optional_parts_are_never_a_reason_to_say_no_to_a_match() {
     let mut draw = draws();
-    let loader = MemoryLoader::new();
-    let context = CompileContext::new(&loader, Path::new("test.conf"));
-    let mut cache = RegexCache::new();
-    let mut evidence = Evidence::new();
+    let mut asking = Asking::default();
     let (mut matches, mut refused) = (0, 0);
     for round in 0..if cfg!(debug_assertions) { 500 } else { 5_000 } {
         let mut patterns: Vec<String> = Vec::new();
@@ -260,11 +269,9 @@ fn rare_bytes_in_optional_parts_are_never_a_reason_to_say_no_to_a_match() {
             let depth = 1 + draw(3);
             patterns.push(format!("{flags}{}", draw_evasive_pattern(&mut draw, depth)));
         }
-        let compile =
-            |pattern: &String| CompiledOperator::compile("rx", pattern.as_bytes(), &context, &mut TxNames::new()).ok();
         // Without those that have nothing to repeat.
         let (patterns, operators): (Vec<&String>, Vec<CompiledOperator>) =
-            patterns.iter().filter_map(|pattern| Some((pattern, compile(pattern)?))).unzip();
+            patterns.iter().filter_map(|pattern| Some((pattern, try_to_compile("rx", pattern)?))).unzip();
         let mut filter = Prefilter::new(&operators, &[], 0, |_| true);
         let some = draw(16);
         let scoped = (0..operators.len() as u32).filter(|id| some >> id & 1 != 0).map(OperatorId);
@@ -290,8 +297,7 @@ fn rare_bytes_in_optional_parts_are_never_a_reason_to_say_no_to_a_match() {
                     is_set(classes.answer(all), bit) && (!is_set(&mask, bit) || is_set(classes.answer(within), bit));
                 refused += usize::from(!is_maybe);
                 for value in [&value, &folded] {
-                    let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
-                    let is_match = operator.operator.matches(None, value, &mut context) == Outcome::Match;
+                    let is_match = asking.is_match(operator, value);
                     assert!(is_maybe || !is_match, "{} of {}", patterns[id as usize], value.escape_ascii());
                     matches += usize::from(is_match);
                 }
@@ -304,23 +310,21 @@ fn rare_bytes_in_optional_parts_are_never_a_reason_to_say_no_to_a_match() {
 /// What is optional and has rare bytes is taken to be absent, but not by what is said of its neighbours.
 #[test]
 fn what_stands_around_texts_is_said_of_values_with_rare_bytes_too() {
-    let cases: [(&'static str, &str, &[u8]); 6] = [
-        ("rx", r#";(?:["'][a-z ]*)?(?:ea[^x]+y|ie[^x]+z)"#, b";'aeaby"),
-        ("rx", r#"ea(?:(?:[a-z ]*["'])?;[^x]|:[^x])"#, b"eab';a"),
-        ("rx", r#"aa["'\\]*[a-z]*ea"#, b"aa''\\eay"),
-        ("rx", r#"(?:^|[;|])(?:["'][a-z ]*)?(?:en[^x]+y|ls[^y]+[0-9])"#, b";'als 5"),
-        ("rx", r#"(?im)(?:[abe]){2,}_*b(?:"|')?[!@#]*[^x]+"#, b"_'ba_bb\"\0\na"),
-        ("rx", r"(?i)[a-z](?:[a-z ]*['!])?[a-z]*ab", b"aYAy'aB"),
+    let cases: [(&str, &[u8]); 6] = [
+        (r#";(?:["'][a-z ]*)?(?:ea[^x]+y|ie[^x]+z)"#, b";'aeaby"),
+        (r#"ea(?:(?:[a-z ]*["'])?;[^x]|:[^x])"#, b"eab';a"),
+        (r#"aa["'\\]*[a-z]*ea"#, b"aa''\\eay"),
+        (r#"(?:^|[;|])(?:["'][a-z ]*)?(?:en[^x]+y|ls[^y]+[0-9])"#, b";'als 5"),
+        (r#"(?im)(?:[abe]){2,}_*b(?:"|')?[!@#]*[^x]+"#, b"_'ba_bb\"\0\na"),
+        (r"(?i)[a-z](?:[a-z ]*['!])?[a-z]*ab", b"aYAy'aB"),
     ];
-    for (name, pattern, value) in cases {
-        let operators = compile(&[(name, pattern)]);
+    for (pattern, value) in cases {
+        let operators = [try_to_compile("rx", pattern).unwrap()];
         let filter = Prefilter::new(&operators, &[], 0, |_| true);
         let mut classes = Classes::new(filter.words());
         let class = filter.ask(&mut Memory::default(), &mut classes, value, ALL);
         let bit = filter.bit(OperatorId(0)).unwrap();
-        let (mut cache, mut evidence) = (RegexCache::new(), Evidence::new());
-        let mut context = OperatorContext { regexes: &mut cache, evidence: &mut evidence, captures: false };
-        assert_eq!(operators[0].operator.matches(None, value, &mut context), Outcome::Match, "{pattern}");
+        assert!(Asking::default().is_match(&operators[0], value), "{pattern}");
         assert!(is_set(classes.answer(class), bit), "{pattern} of {}", value.escape_ascii());
     }
 }
