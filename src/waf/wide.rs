@@ -11,10 +11,11 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256i, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_movemask_epi8, _mm_shuffle_epi8,
-    _mm_slli_epi16, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_subs_epu8,
+    __m256i, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_movemask_epi8,
+    _mm_shuffle_epi8, _mm_slli_epi16, _mm256_add_epi8, _mm256_and_si256, _mm256_blendv_epi8,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_cvtepu8_epi64, _mm256_loadu_si256,
+    _mm256_max_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_sllv_epi64, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi64, _mm256_subs_epu8,
 };
 
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
@@ -53,6 +54,15 @@ fn survey_avx2(folded: &mut [u8], len: usize) -> Signature {
         small = _mm256_or_si256(small, is_small);
         store(block, _mm256_or_si256(bytes, _mm256_and_si256(is_capital, case)));
     }
+    let mut signature = 0;
+    for (found, bit) in [(_mm256_movemask_epi8(capitals) != 0, CAPITALS), (_mm256_movemask_epi8(small) != 0, SMALL)] {
+        if found {
+            signature |= bit;
+        }
+    }
+    if blocks <= FEW_BLOCKS {
+        return signature | each_byte(folded, len);
+    }
     let nibble = _mm256_set1_epi8(0x0f);
     let powers = twice(&[1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0]);
     // By low nibble: a bit for each high nibble of the bytes met so far.
@@ -80,18 +90,58 @@ fn survey_avx2(folded: &mut [u8], len: usize) -> Signature {
             is_seen = twice(&seen);
         }
     }
-    let mut signature = rows(&seen);
-    for (found, bit) in [
-        (beyond_ascii != 0, 1 << 0x7f),
-        (_mm256_movemask_epi8(capitals) != 0, CAPITALS),
-        (_mm256_movemask_epi8(small) != 0, SMALL),
-    ] {
-        if found {
-            signature |= bit;
+    if beyond_ascii != 0 {
+        signature |= BEYOND_ASCII;
+    }
+    signature | rows(&seen)
+}
+
+/// Blocks of which every byte is looked at for the signature; in longer values most were there before.
+const FEW_BLOCKS: usize = 2;
+
+/// What stands for everything beyond ASCII in a signature.
+const BEYOND_ASCII: Signature = 1 << 0x7f;
+
+/// The bits of all bytes of a folded value of `len` bytes, four bytes at a time.
+#[target_feature(enable = "avx2")]
+fn each_byte(folded: &[u8], len: usize) -> Signature {
+    let (one, half) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(64));
+    let (mut low, mut high, mut beyond_ascii) = (_mm256_setzero_si256(), _mm256_setzero_si256(), 0);
+    for (start, block) in (0..len).step_by(BLOCK).zip(folded.as_chunks::<BLOCK>().0) {
+        let left = _mm256_set1_epi8((len - start).min(BLOCK) as i8);
+        // What stands behind the value has no bit, as little as what is beyond ASCII.
+        let is_behind = _mm256_cmpgt_epi8(_mm256_add_epi8(load(&PLACES_OF_BLOCK), _mm256_set1_epi8(1)), left);
+        let bytes = load(block);
+        beyond_ascii |= _mm256_movemask_epi8(bytes);
+        let mut marked = [0; BLOCK];
+        store(&mut marked, _mm256_or_si256(bytes, is_behind));
+        for four in marked.as_chunks().0 {
+            let places = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(i32::from_le_bytes(*four)));
+            // Shifted out by a place that is too large, and by one below zero.
+            low = _mm256_or_si256(low, _mm256_sllv_epi64(one, places));
+            high = _mm256_or_si256(high, _mm256_sllv_epi64(one, _mm256_sub_epi64(places, half)));
         }
     }
-    signature
+    let [low, high] = [low, high].map(|lanes| {
+        let mut words = [0; BLOCK];
+        store(&mut words, lanes);
+        words.as_chunks().0.iter().fold(0, |all, word| all | u64::from_le_bytes(*word))
+    });
+    let found = Signature::from(low) | Signature::from(high) << 64;
+    if beyond_ascii != 0 { found | BEYOND_ASCII } else { found }
 }
+
+/// The place of each byte of a block.
+#[expect(clippy::indexing_slicing, reason = "the compiler sees that the places are within the table")]
+const PLACES_OF_BLOCK: [u8; BLOCK] = {
+    let mut all = [0; BLOCK];
+    let mut place = 0;
+    while place < BLOCK {
+        all[place] = place as u8;
+        place += 1;
+    }
+    all
+};
 
 /// Notes at which places of a folded value some bucket of a sieve lets three bytes pass: a word for each block.
 pub(crate) fn sift(low: &Rows, high: &Rows, folded: &[u8], hits: &mut [u32]) {
