@@ -64,6 +64,39 @@ pub(crate) struct Prefilter {
     weights: Vec<usize>,
     /// By text: what it adds to the signature, and the bits of the operators that ask for it.
     asking: Vec<(Signature, Box<[u32]>)>,
+    /// By text: what follows when it is found.
+    sequels: Vec<Sequel>,
+}
+
+/// What follows when a text is found.
+#[derive(Debug, Default)]
+struct Sequel {
+    /// What it adds to the signature.
+    pair: Signature,
+    /// The operators that then could match, whatever else is in the value: words of an answer.
+    sure: Box<[(u32, u64)]>,
+    /// Those that need something besides.
+    others: Box<[u32]>,
+}
+
+impl Sequel {
+    /// Of a text that operators ask for.
+    fn new(pair: Signature, text: &[u8], asking: &[u32], needs: &[Needs]) -> Self {
+        let signature = signature::of_value(text);
+        let length = text.len().min(LENGTHS - 1) as u8;
+        // A value has the bytes of the texts in it, and is not shorter.
+        let is_sure = |bit: &u32| needs.get(*bit as usize).is_some_and(|needs| needs.are_met(signature, length));
+        let (sure, others): (Vec<u32>, Vec<u32>) = asking.iter().copied().partition(is_sure);
+        let mut words: BTreeMap<u32, u64> = BTreeMap::new();
+        for bit in sure {
+            *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
+        }
+        Self { pair, sure: words.into_iter().collect(), others: others.into() }
+    }
+
+    const fn concerns_operators(&self) -> bool {
+        !self.sure.is_empty() || !self.others.is_empty()
+    }
 }
 
 /// What a value needs besides texts.
@@ -176,7 +209,9 @@ impl Prefilter {
             if text.len() > 1 {
                 texts.push(Text::new(text, arounds.remove(text).unwrap_or_default(), commonness));
                 let pair = signature::PAIRS.iter().find(|(pair, _)| *pair == text);
-                filter.asking.push((pair.map_or(0, |(_, bit)| *bit), bits.as_slice().into()));
+                let pair = pair.map_or(0, |(_, bit)| *bit);
+                filter.asking.push((pair, bits.as_slice().into()));
+                filter.sequels.push(Sequel::new(pair & telling, text, bits, &filter.needs));
             }
         }
         filter.scopes = Scopes::new(texts);
@@ -226,33 +261,48 @@ impl Prefilter {
         let length = value.len().min(LENGTHS - 1) as u8;
         let survey = &mut memory.survey;
         let bytes = survey.of(value);
-        let plain = match classes.plain(bytes, length) {
-            Some(class) => class,
-            None => self.ask_plain(classes, bytes, length),
-        };
-        let mut signature = classes.signature(plain);
+        let known = classes.plain(bytes, length);
         let mut is_drafted = false;
+        let mut signature = match known {
+            Some(class) => classes.signature(class),
+            None => {
+                classes.draft.clear();
+                classes.draft.resize(self.words, 0);
+                self.plain.ask(bytes, length, &mut classes.draft);
+                is_drafted = true;
+                bytes & self.telling
+            }
+        };
+        let own = signature;
+        let mut has_text = false;
         if let Some(texts) = self.scopes.texts(scope, bytes, &self.asking, &self.needs) {
             texts.find(survey, |text| {
-                let Some((pair, bits)) = self.asking.get(text as usize) else { return };
-                signature |= pair & self.telling;
-                if !is_drafted && !bits.is_empty() {
-                    is_drafted = true;
-                    classes.draft_from(plain);
+                let Some(sequel) = self.sequels.get(text as usize) else { return };
+                signature |= sequel.pair;
+                if !sequel.concerns_operators() {
+                    return;
                 }
-                self.pass(&mut classes.draft, bits, bytes, length);
+                if !is_drafted {
+                    is_drafted = true;
+                    known.into_iter().for_each(|class| classes.draft_from(class));
+                }
+                has_text = true;
+                self.pass(&mut classes.draft, sequel, bytes, length);
             });
         }
         if value.last() == Some(&b'.') {
             signature |= signature::ENDS_WITH_DOT & self.telling;
         }
-        if !is_drafted {
-            if signature == classes.signature(plain) {
-                return plain;
-            }
-            classes.draft_from(plain);
+        match known {
+            Some(class) if signature == own && !is_drafted => return class,
+            Some(class) if !is_drafted => classes.draft_from(class),
+            _ => {}
         }
-        classes.of_draft(signature)
+        let class = classes.of_draft(signature);
+        if known.is_none() && !has_text && signature == own {
+            classes.note_plain(bytes, length, class);
+        }
+        class
     }
 
     /// The class of a form of a value of this class in which only the case of letters is another, so that its signature is
@@ -264,25 +314,19 @@ impl Prefilter {
 
     /// Adds those operators to an answer whose other needs are met.
     #[inline]
-    fn pass(&self, answer: &mut [u64], bits: &[u32], signature: Signature, length: u8) {
-        for bit in bits {
+    fn pass(&self, answer: &mut [u64], sequel: &Sequel, signature: Signature, length: u8) {
+        for (word, sure) in &sequel.sure {
+            if let Some(word) = answer.get_mut(*word as usize) {
+                *word |= sure;
+            }
+        }
+        for bit in &sequel.others {
             if !is_set(answer, *bit)
                 && self.needs.get(*bit as usize).is_some_and(|needs| needs.are_met(signature, length))
             {
                 set(answer, *bit);
             }
         }
-    }
-
-    /// The class of values in which no text is found.
-    #[cold]
-    fn ask_plain(&self, classes: &mut Classes, signature: Signature, length: u8) -> ClassId {
-        classes.draft.clear();
-        classes.draft.resize(self.words, 0);
-        self.plain.ask(signature, length, &self.needs, &mut classes.draft);
-        let class = classes.of_draft(signature & self.telling);
-        classes.note_plain(signature, length, class);
-        class
     }
 }
 

@@ -98,6 +98,14 @@ pub(super) struct Anchored {
     around: Around,
 }
 
+impl Anchored {
+    /// Is there nothing of the text but what is [`Self::ahead`]?
+    #[inline]
+    const fn is_ahead(&self) -> bool {
+        self.offset == 0 && self.len <= 8
+    }
+}
+
 /// A text and the bytes that it is found by.
 #[derive(Debug)]
 pub(super) struct Found<'t> {
@@ -248,6 +256,14 @@ impl Texts {
         }
     }
 
+    /// Is it this text?
+    #[inline]
+    fn has(&self, text: &Anchored, there: &[u8]) -> bool {
+        let start = text.start as usize;
+        let wanted = self.bytes.get(start..start + usize::from(text.len)).unwrap_or_default();
+        there.iter().zip(wanted).all(|(one, other)| one == other)
+    }
+
     /// Compares texts that have the bytes from `at` on where the value has them, but for those that are known already.
     /// The value is the first `len` bytes of `folded`.
     #[inline]
@@ -273,11 +289,9 @@ impl Texts {
                 continue;
             }
             let Some(there) = value.get(start..start.wrapping_add(len)) else { continue };
-            let wanted = self.bytes.get(text.start as usize..text.start as usize + len).unwrap_or_default();
-            let is_there = there.iter().zip(wanted).all(|(one, other)| one == other);
-            if is_there
-                && around::has(text.around.before, byte_at(folded, start.wrapping_sub(1)))
+            if around::has(text.around.before, byte_at(folded, start.wrapping_sub(1)))
                 && around::has(text.around.behind, byte_at(folded, start + len))
+                && (text.is_ahead() || self.has(text, there))
             {
                 if let Some(word) = &mut word {
                     **word |= 1 << (text.text % 64);
