@@ -24,7 +24,7 @@ pub(super) fn matches(
         None => regex.is_match(cache, value)?,
         Some(evidence) => {
             // Most values do not match, and without groups the search is several times cheaper.
-            let is_match = regex.is_match(cache, value)? && regex.captures(cache, value, &mut evidence.groups)?;
+            let is_match = regex.match_captures(cache, value, &mut evidence.groups)?;
             if is_match {
                 push_groups(&evidence.groups, GROUPS, &mut evidence.captures);
             }

@@ -80,16 +80,16 @@ impl RegexCache {
         self.slots.iter().filter(|slot| slot.memory_usage() > 0).count()
     }
 
-    /// Does the scanner, which is that of this regex, find a match?
-    pub(super) fn scan(&mut self, regex: &Arc<Inner>, scanner: &Scanner, value: &[u8]) -> bool {
+    /// Does the scanner, which is that of this regex, find a match? Then none begins before the place given.
+    pub(super) fn scan(&mut self, regex: &Arc<Inner>, scanner: &Scanner, value: &[u8]) -> Option<usize> {
         let index = self.slot(regex);
-        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let slot = self.slots.get_mut(index)?;
         let made = self.workshop.made();
-        let is_match = scanner.is_match(slot.states.get_or_insert_default(), &mut self.workshop, value);
+        let found = scanner.find(slot.states.get_or_insert_default(), &mut self.workshop, value);
         if self.workshop.made() != made {
             self.count(index);
         }
-        is_match
+        found
     }
 
     /// For a search with the automata of this regex.

@@ -271,7 +271,7 @@ impl Regex {
         let Some(scanner) = &inner.scanner else {
             return self.backtrack(cache, haystack, 0, 0);
         };
-        if !cache.scan(&self.inner, scanner, haystack) {
+        if cache.scan(&self.inner, scanner, haystack).is_none() {
             return Ok(false);
         }
         if inner.backtracker.is_none() {
@@ -313,6 +313,25 @@ impl Regex {
         captures: &mut Captures,
     ) -> Result<bool, LimitExceeded> {
         self.captures_at(cache, haystack, 0, captures)
+    }
+
+    /// As [`Self::is_match`] and then [`Self::captures`], which begins where the first knows that no match began before.
+    pub fn match_captures(
+        &self,
+        cache: &mut RegexCache,
+        haystack: &[u8],
+        captures: &mut Captures,
+    ) -> Result<bool, LimitExceeded> {
+        let inner = &*self.inner;
+        if let (Some(scanner), None, None, None) =
+            (&inner.scanner, &inner.plain, &inner.match_limit, &inner.backtracker)
+        {
+            return match cache.scan(&self.inner, scanner, haystack) {
+                Some(begin) => self.captures_at(cache, haystack, begin, captures),
+                None => Ok(false),
+            };
+        }
+        Ok(self.is_match(cache, haystack)? && self.captures(cache, haystack, captures)?)
     }
 
     /// The first match that begins at `start` or later; what stands before `start` is still seen by `^` and `\b`.

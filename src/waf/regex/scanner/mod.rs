@@ -255,21 +255,30 @@ impl Scanner {
     }
 
     /// Does the pattern match anywhere?
-    pub(super) fn is_match(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> bool {
+    #[cfg(test)]
+    fn is_match(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> bool {
+        self.find(states, workshop, value).is_some()
+    }
+
+    /// If the pattern matches anywhere: no match begins before the place given.
+    ///
+    /// Why that is true of the place that a walk went on from when no place of the pattern was left: what had begun before
+    /// had come to nothing by then. Had it come to a match, that would have been the end of the walk.
+    pub(super) fn find(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> Option<usize> {
         if states.are_too_large {
-            return self.simulation.is_match(&mut self.simulation.create_cache(), value);
+            return self.simulation.is_match(&mut self.simulation.create_cache(), value).then_some(0);
         }
         if states.table.is_empty() {
             states.begin(self);
         }
         let found = if value.len() < LONG {
-            self.walk(states, workshop, value)
+            self.walk(states, workshop, value).map(|is_match| is_match.then_some(0))
         } else {
             let found = self.walk_far(states, workshop, value, value.len() >= lanes::LONG);
             found.or_else(|Forgotten| self.walk_far(states, workshop, value, false))
         };
         // What is forgotten even so is not made again, as it is too large.
-        found.unwrap_or_else(|Forgotten| self.is_match(states, workshop, value))
+        found.unwrap_or_else(|Forgotten| self.find(states, workshop, value))
     }
 
     /// Walks over the value byte by byte.
@@ -287,16 +296,19 @@ impl Scanner {
         self.is_match_at_end(states, workshop, state)
     }
 
-    /// Walks over a long value, past what need not be looked at, and if `lanes` says so in lanes where every byte must be.
+    /// Walks over a long value, past what need not be looked at, and if `lanes` says so in lanes where every byte must be;
+    /// gives what [`Self::find`] does.
     fn walk_far(
         &self,
         states: &mut States,
         workshop: &mut Workshop,
         value: &[u8],
         lanes: bool,
-    ) -> Result<bool, Forgotten> {
+    ) -> Result<Option<usize>, Forgotten> {
         let mut state = FIRST;
         let mut patience = PATIENCE;
+        // Where no place of the pattern was left.
+        let mut begin = 0;
         let mut ahead = self.beginnings(states, value).map(|beginnings| Ahead::new(beginnings, value));
         let mut credit = CREDIT;
         // Where the walk is, what it has passed without looking at each byte, and where it looks how much that was.
@@ -318,6 +330,7 @@ impl Scanner {
                 Pause::Rest => {
                     let Some(looking) = &mut ahead else { continue };
                     let next = looking.next(at);
+                    begin = next;
                     if next != at {
                         state = self.resting(value.get(next - 1).map_or(Side::Start, |byte| self.side(*byte)));
                     }
@@ -336,7 +349,7 @@ impl Scanner {
                         end = value.len().min(at + lanes::STRETCH);
                         let stretch = value.get(at..end).unwrap_or_default();
                         if self.walk_in_lanes(states, workshop, &mut state, stretch)? {
-                            return Ok(true);
+                            return Ok(Some(begin));
                         }
                         at = end;
                     }
@@ -346,10 +359,10 @@ impl Scanner {
                 }
             };
             if self.enter(states, workshop, &mut state, next, byte)? {
-                return Ok(true);
+                return Ok(Some(begin));
             }
         }
-        self.is_match_at_end(states, workshop, state)
+        Ok(self.is_match_at_end(states, workshop, state)?.then_some(begin))
     }
 
     /// Goes on to what comes instead of a state, which is made if it can be; is there a match?

@@ -4,6 +4,17 @@ use super::super::{Captures, Regex, RegexCache, RegexOptions};
 use super::*;
 use crate::limits::REGEX_STATES_BYTES;
 
+/// Are the groups of a match those of the reference, also when it is searched for from where the walk says?
+fn assert_groups(regex: &Regex, reference: &Regex, cache: &mut RegexCache, value: &[u8]) {
+    let [mut groups, mut expected] = [Captures::new(), Captures::new()];
+    let Ok(is_match) = reference.captures(cache, value, &mut expected) else { return };
+    let spans = |groups: &Captures| -> Vec<_> { (0..groups.len()).map(|at| groups.span(at)).collect() };
+    assert_eq!(regex.match_captures(cache, value, &mut groups), Ok(is_match), "\"{}\"", value.escape_ascii());
+    if is_match {
+        assert_eq!(spans(&groups), spans(&expected), "{regex:?} on \"{}\"", value.escape_ascii());
+    }
+}
+
 /// Numbers that look random.
 struct Draw(u64);
 
@@ -125,6 +136,7 @@ fn long_values_match_as_the_reference_says() {
             }
             let Ok(expected) = reference.is_match(&mut cache, &value) else { continue };
             assert_eq!(regex.is_match(&mut cache, &value), Ok(expected), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            assert_groups(&regex, &reference, &mut cache, &value);
             counts[usize::from(expected)] += 1;
         }
     }
@@ -161,6 +173,7 @@ fn words_are_found_in_long_text() {
             }
             let Ok(expected) = reference.is_match(&mut cache, &value) else { continue };
             assert_eq!(regex.is_match(&mut cache, &value), Ok(expected), "/{pattern}/ on \"{}\"", value.escape_ascii());
+            assert_groups(&regex, &reference, &mut cache, &value);
             counts[usize::from(expected)] += 1;
         }
         let made = regex.inner.scanner.as_ref().and_then(|scanner| scanner.beginnings.get());
