@@ -108,13 +108,13 @@ enum Decision {
 
 /// `paranoia-level/2`
 fn level_of(matched: &RuleMatch) -> Option<u8> {
-    let level = matched.tags.iter().find_map(|tag| tag.strip_prefix(b"paranoia-level/"))?;
+    let level = matched.rule.tags.iter().find_map(|tag| tag.strip_prefix(b"paranoia-level/"))?;
     std::str::from_utf8(level).ok()?.parse().ok()
 }
 
 /// CRITICAL, ERROR, WARNING, NOTICE.
 fn weight_of(matched: &RuleMatch) -> u32 {
-    match matched.severity {
+    match matched.rule.severity {
         Some(2) => 5,
         Some(3) => 4,
         Some(4) => 3,
@@ -171,7 +171,7 @@ fn found(exchange: &Exchange) -> Result<Decision, String> {
     }
     let logged: Vec<_> = summary.matches.iter().filter(|matched| matched.is_disruptive).collect();
     if logged.len() != 1
-        || logged.iter().any(|matched| matched.rule_id.0 != rule || matched.message != interruption.message)
+        || logged.iter().any(|matched| matched.rule_id.0 != rule || matched.message() != interruption.message)
     {
         return Err(format!("{} matches are disruptive, or another rule's or message", logged.len()));
     }
@@ -236,7 +236,7 @@ fn judge(stage: &Stage, setup: Setup, detected: &Exchange, decided: &Exchange) -
     // What the suite says, without any sum: a critical rule that must match blocks, a clean request passes.
     let is_critical = |id: &u32| {
         let mut rules = counted(matches, setup.level, 4).filter(|matched| matched.rule_id.0 == *id);
-        rules.any(|matched| matched.severity == Some(2) && weight_of(matched) >= setup.threshold(*id))
+        rules.any(|matched| matched.rule.severity == Some(2) && weight_of(matched) >= setup.threshold(*id))
     };
     if stage.expect_ids.iter().any(is_critical) && found == Decision::Allow {
         wrong.push(format!("a critical rule of {:?} is expected and the request passes", stage.expect_ids));

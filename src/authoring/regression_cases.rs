@@ -477,8 +477,8 @@ fn debug_log(trace: Option<&Trace>) -> Vec<u8> {
 fn outcome(summary: &Summary) -> Vec<u8> {
     let mut out = Vec::new();
     for each in &summary.matches {
-        out.extend_from_slice(&[b"Saving msg: ", &each.message[..], b"\n"].concat());
-        for tag in each.tags.iter() {
+        out.extend_from_slice(&[b"Saving msg: ", each.message(), b"\n"].concat());
+        for tag in &each.rule.tags {
             out.extend_from_slice(&[b"Rule tag: ", &tag[..], b"\n"].concat());
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::AccessRecord;
 use super::access_log::{Told, write_request, write_waf};
 use super::json::{JsonLine, push_string};
-use crate::waf::RuleMatch;
+use crate::waf::{RuleFacts, RuleMatch};
 
 /// Appends the line. `told` is what the access log's line, in the same buffer, says in the same words.
 pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>, told: Option<Told>) {
@@ -75,7 +75,7 @@ fn write_match(out: &mut Vec<u8>, matched: &RuleMatch, written: &mut Vec<Option<
 fn write_before(object: &mut JsonLine<'_>, matched: &RuleMatch) {
     object.number("rule", matched.rule_id.0);
     object.number("phase", matched.phase);
-    object.bytes_if_any("message", &matched.message);
+    object.bytes_if_any("message", matched.message());
 }
 
 /// So many rules are kept as written by a worker; those whose ids have the same place here take turns.
@@ -89,14 +89,11 @@ thread_local! {
 /// The members of a match that its rule alone decides, and what they were made from: another rule set may have another
 /// rule of this id, and tags with macros are another list each time.
 struct Written {
-    rule: u32,
-    tags: Arc<[Vec<u8>]>,
-    file: Arc<str>,
-    line: u32,
-    severity: Option<u8>,
+    id: u32,
+    rule: Arc<RuleFacts>,
     after: Vec<u8>,
     /// A message with macros is another one each time.
-    message: Vec<u8>,
+    own_message: Option<Vec<u8>>,
     phase: u8,
     before: Vec<u8>,
 }
@@ -105,14 +102,15 @@ impl Written {
     fn new(matched: &RuleMatch) -> Self {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         write_before(&mut JsonLine::members(&mut before), matched);
+        let rule = &matched.rule;
         let mut object = JsonLine::members(&mut after);
-        if let Some(severity) = matched.severity {
+        if let Some(severity) = rule.severity {
             object.bytes("severity", severity_name(severity).as_bytes());
         }
-        if !matched.tags.is_empty() {
+        if !rule.tags.is_empty() {
             object.raw("tags", |out| {
                 out.push(b'[');
-                for (index, tag) in matched.tags.iter().enumerate() {
+                for (index, tag) in rule.tags.iter().enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
@@ -121,31 +119,25 @@ impl Written {
                 out.push(b']');
             });
         }
-        object.bytes("file", matched.file.as_bytes());
-        object.number("line", matched.line);
+        object.bytes("file", rule.file.as_bytes());
+        object.number("line", rule.line);
         Self {
-            rule: matched.rule_id.0,
-            tags: Arc::clone(&matched.tags),
-            file: Arc::clone(&matched.file),
-            line: matched.line,
-            severity: matched.severity,
+            id: matched.rule_id.0,
+            rule: Arc::clone(rule),
             after,
-            message: matched.message.clone(),
+            own_message: matched.own_message.clone(),
             phase: matched.phase,
             before,
         }
     }
 
     fn is_of(&self, matched: &RuleMatch) -> bool {
-        self.rule == matched.rule_id.0
-            && Arc::ptr_eq(&self.tags, &matched.tags)
-            && Arc::ptr_eq(&self.file, &matched.file)
-            && (self.line, self.severity) == (matched.line, matched.severity)
+        self.id == matched.rule_id.0 && Arc::ptr_eq(&self.rule, &matched.rule)
     }
 
     /// Is `before` what this match begins with?
     fn says(&self, matched: &RuleMatch) -> bool {
-        self.phase == matched.phase && self.message == matched.message
+        self.phase == matched.phase && self.own_message == matched.own_message
     }
 }
 
@@ -160,22 +152,25 @@ mod tests {
     use super::*;
     use crate::waf::RuleId;
 
-    fn matched(tags: &Arc<[Vec<u8>]>, file: &Arc<str>) -> RuleMatch {
+    fn rule(tags: &[&str]) -> Arc<RuleFacts> {
+        Arc::new(RuleFacts {
+            severity: Some(2),
+            tags: tags.iter().map(|tag| tag.as_bytes().to_vec()).collect(),
+            file: "a.conf".into(),
+            line: 3,
+            ..RuleFacts::default()
+        })
+    }
+
+    fn matched(rule: &Arc<RuleFacts>) -> RuleMatch {
         RuleMatch {
             rule_id: RuleId(7),
             phase: 2,
-            message: Vec::new(),
+            own_message: None,
             data: Vec::new(),
-            severity: Some(2),
-            tags: Arc::clone(tags),
             variable: Vec::new(),
-            file: Arc::clone(file),
-            line: 3,
-            version: None,
-            revision: None,
-            maturity: None,
-            accuracy: None,
             is_disruptive: false,
+            rule: Arc::clone(rule),
             line_text: Vec::new(),
         }
     }
@@ -194,24 +189,23 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_rule_is_not_taken_for_another_of_its_id() {
-        let file: Arc<str> = "a.conf".into();
         for text in ["one", "one", "two", "three"] {
-            let tags: Arc<[Vec<u8>]> = [text.as_bytes().to_vec()].into();
+            let rule = rule(&[text]);
             for _ in 0..2 {
-                assert_eq!(tags_of(&matched(&tags, &file)), serde_json::json!([text]));
+                assert_eq!(tags_of(&matched(&rule)), serde_json::json!([text]));
             }
         }
-        assert_eq!(tags_of(&matched(&[].into(), &file)), serde_json::Value::Null);
+        assert_eq!(tags_of(&matched(&rule(&[]))), serde_json::Value::Null);
     }
 
     #[test]
     fn messages_with_macros_and_ids_of_one_place_are_told_apart() {
-        let (tags, file): (Arc<[Vec<u8>]>, Arc<str>) = ([].into(), "a.conf".into());
+        let rule = rule(&[]);
         for (id, phase, message) in
             [(7, 2, "5"), (7, 2, "5"), (7, 2, "10"), (7, 5, "5"), (7 + KEPT_RULES as u32, 2, "5"), (7, 2, "")]
         {
-            let mut own = matched(&tags, &file);
-            (own.rule_id, own.phase, own.message) = (RuleId(id), phase, message.into());
+            let mut own = matched(&rule);
+            (own.rule_id, own.phase, own.own_message) = (RuleId(id), phase, Some(message.into()));
             let value = written(&own);
             let expected = if message.is_empty() { serde_json::Value::Null } else { message.into() };
             assert_eq!((&value["rule"], &value["phase"]), (&id.into(), &phase.into()));
@@ -221,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_the_access_log_has_told_is_told_the_same() {
-        let matches = [matched(&[].into(), &"a.conf".into())];
+        let matches = [matched(&rule(&[]))];
         let waf = crate::telemetry::WafRecord {
             mode: crate::config::model::Mode::Prevention,
             verdict: crate::telemetry::WafVerdict::Blocked,

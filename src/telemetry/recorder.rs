@@ -131,24 +131,25 @@ mod tests {
     use super::*;
     use crate::config::model::{LogSink, Mode};
     use crate::telemetry::{WafRecord, WafVerdict};
-    use crate::waf::RuleId;
+    use crate::waf::{RuleFacts, RuleId};
 
     fn rule_match(id: u32) -> RuleMatch {
+        let rule = RuleFacts {
+            message: b"SQL".to_vec(),
+            severity: Some(2),
+            tags: vec![b"attack-sqli".to_vec()],
+            file: "rules.conf".into(),
+            line: 7,
+            ..RuleFacts::default()
+        };
         RuleMatch {
             rule_id: RuleId(id),
             phase: 2,
-            message: b"SQL".to_vec(),
+            own_message: None,
             data: b"1' or \"1".to_vec(),
-            severity: Some(2),
-            tags: [b"attack-sqli".to_vec()].into(),
             variable: b"ARGS:q".to_vec(),
-            file: "rules.conf".into(),
-            line: 7,
-            version: None,
-            revision: None,
-            maturity: None,
-            accuracy: None,
             is_disruptive: id == 2,
+            rule: Arc::new(rule),
             line_text: format!("ModSecurity: Warning. [id \"{id}\"]").into_bytes(),
         }
     }

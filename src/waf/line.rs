@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::RuleFacts;
 use super::program::Head;
 use crate::limits;
 
@@ -115,11 +116,19 @@ pub(crate) fn argument(text: &[u8], out: &mut Vec<u8>) {
 const DATA_BYTES: usize = 512;
 
 /// The expanded metadata of one match.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Expanded {
-    pub(crate) message: Vec<u8>,
+    /// When it has macros.
+    pub(crate) own_message: Option<Vec<u8>>,
     pub(crate) data: Vec<u8>,
-    pub(crate) tags: Arc<[Vec<u8>]>,
+    /// Tags too.
+    pub(crate) rule: Arc<RuleFacts>,
+}
+
+impl Expanded {
+    pub(crate) fn message(&self) -> &[u8] {
+        self.own_message.as_ref().unwrap_or(&self.rule.message)
+    }
 }
 
 /// The parts of the metadata that are the same in each line about a rule.
@@ -231,7 +240,7 @@ pub(crate) fn metadata(head: &Head, expanded: &Expanded, line: &mut Vec<u8>) {
     let written = &head.written;
     line.extend_from_slice(&written.before_data);
     if !written.has_message {
-        field("msg", line, |out| escape(&expanded.message, out));
+        field("msg", line, |out| escape(expanded.message(), out));
     }
     if head.log_data.is_some() {
         field("data", line, |out| {
@@ -246,7 +255,7 @@ pub(crate) fn metadata(head: &Head, expanded: &Expanded, line: &mut Vec<u8>) {
     }
     line.extend_from_slice(&written.after_data);
     if !written.has_tags {
-        for tag in expanded.tags.iter() {
+        for tag in &expanded.rule.tags {
             field("tag", line, |out| escape(tag, out));
         }
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::action::ctl::ExcludedTarget;
 use super::body::xml::XPath;
 use super::collection::Variable;
 use super::expand::Text;
@@ -44,6 +45,8 @@ pub struct Program {
     pub(crate) tx_names: TxNames,
     /// Sets of rules that `ctl` actions take away; index by [`RuleSetId`].
     pub(crate) rule_sets: Vec<RuleSet>,
+    /// Targets that `ctl` actions take away; index by [`TargetListId`].
+    pub(crate) target_lists: Vec<Box<[ExcludedTarget]>>,
     /// Distinct XPaths of XML targets; index by [`XPathId`].
     pub(crate) xpaths: Vec<NamedXPath>,
     /// What the directives other than rules say.
@@ -78,6 +81,10 @@ pub(crate) struct TxSlot(pub(crate) u32);
 /// Index into [`Program::rule_sets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RuleSetId(pub(crate) u32);
+
+/// Index into [`Program::target_lists`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TargetListId(pub(crate) u32);
 
 /// One `SecRule` or `SecAction`, a link of a chain included.
 #[derive(Debug)]
@@ -141,11 +148,11 @@ pub(crate) struct Head {
     /// `tag`, in order.
     pub(crate) tags: Box<[Text]>,
     /// `tags`, when none of them has macros.
-    pub(crate) plain_tags: Option<Arc<[Vec<u8>]>>,
+    pub(crate) plain_tags: Option<Vec<Vec<u8>>>,
     /// `ver`
-    pub(crate) version: Option<Arc<[u8]>>,
+    pub(crate) version: Option<Box<[u8]>>,
     /// `rev`
-    pub(crate) revision: Option<Arc<[u8]>>,
+    pub(crate) revision: Option<Box<[u8]>>,
     /// `maturity`
     pub(crate) maturity: Option<u8>,
     /// `accuracy`
@@ -156,6 +163,13 @@ pub(crate) struct Head {
     pub(crate) line: u32,
     /// What every log line about it has.
     pub(crate) written: Written,
+}
+
+impl Head {
+    /// `msg`, when it has no macros.
+    pub(crate) fn plain_message(&self) -> Option<Vec<u8>> {
+        self.message.as_ref()?.literal().map(super::line::bounded)
+    }
 }
 
 /// Disruptive actions with their expanded-later arguments.
@@ -385,6 +399,10 @@ impl Program {
     #[expect(clippy::indexing_slicing, reason = "the compiler gives each rule a head")]
     pub(crate) fn head(&self, rule: &Rule) -> &Head {
         &self.heads[rule.head as usize]
+    }
+
+    pub(crate) fn target_list(&self, id: TargetListId) -> &[ExcludedTarget] {
+        self.target_lists.get(id.0 as usize).map(|list| &**list).unwrap_or_default()
     }
 
     pub(crate) fn targets(&self, rule: &Rule) -> &[Target] {

@@ -1,10 +1,13 @@
 //! What a worker reuses from request to request: regex caches and buffers.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::collection::Value;
 use super::collection::store::CollectionStore;
 use super::eval::CandidateScratch;
+use super::facts::KnownFacts;
 use super::operator::Evidence;
 use super::program::Program;
 use super::regex::{Regex, RegexCache};
@@ -43,6 +46,10 @@ pub struct Scratch {
     pub(crate) stopwatch: Option<Box<super::profile::Stopwatch>>,
     /// Working memory of regular expressions.
     pub(crate) caches: RegexCaches,
+    /// What matches share of their rules.
+    pub(crate) facts: KnownFacts,
+    /// Numbers for transactions that begin here.
+    serials: Range<u64>,
     /// [`Program::number`] of the newest program that had a transaction here.
     newest: u64,
     /// Where persistent collections live; without it they begin empty in every transaction.
@@ -66,7 +73,21 @@ impl Scratch {
         if program.number > self.newest {
             self.newest = program.number;
             self.caches.cache.forget_gone();
+            self.facts.forget_older(program.number);
         }
+    }
+
+    /// A number that no other transaction of the process has or had; not zero. Taken from the process by the thousand:
+    /// a counter that every worker writes for every transaction goes from core to core.
+    pub(crate) fn serial(&mut self) -> u64 {
+        /// Of a thousand numbers.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        const THOUSAND: u64 = 1024;
+        self.serials.next().unwrap_or_else(|| {
+            let first = NEXT.fetch_add(1, Ordering::Relaxed) * THOUSAND + 1;
+            self.serials = first + 1..first + THOUSAND;
+            first
+        })
     }
 }
 

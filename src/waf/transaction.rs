@@ -5,7 +5,6 @@
 //! to them by position.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::audit;
@@ -95,7 +94,7 @@ pub struct Summary {
 /// [`Transaction::finish`].
 #[derive(Debug)]
 pub struct Transaction {
-    /// Unlike that of any other transaction of the process.
+    /// Unlike that of any other transaction of the process. Zero is nobody's.
     pub(crate) serial: u64,
     /// Request head, arguments, cookies, TX values: everything that is not a body.
     pub(crate) arena: Vec<u8>,
@@ -217,15 +216,12 @@ impl Control {
     }
 }
 
-/// Zero is nobody's.
-static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
-
 impl Transaction {
     /// Begins a transaction, in the place of one that is over if there is any: see [`Transaction::recycle`].
     pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Box<Self> {
         scratch.meet(program);
         let mut transaction = scratch.spares.pop().unwrap_or_else(|| Box::new(Self::empty(program)));
-        transaction.begin(program, connection);
+        transaction.begin(program, connection, scratch.serial());
         transaction
     }
 
@@ -277,8 +273,8 @@ impl Transaction {
         }
     }
 
-    fn begin(&mut self, program: &Program, connection: &Connection<'_>) {
-        self.serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+    fn begin(&mut self, program: &Program, connection: &Connection<'_>, serial: u64) {
+        self.serial = serial;
         self.client_port = connection.client_port;
         self.server_port = connection.server_port;
         self.now = connection.now;

@@ -54,32 +54,48 @@ pub struct RuleMatch {
     pub rule_id: RuleId,
     /// 1 to 5.
     pub phase: u8,
-    /// Expanded `msg`.
-    pub message: Vec<u8>,
+    /// Expanded `msg`, when it has macros.
+    pub own_message: Option<Vec<u8>>,
     /// Expanded `logdata`.
     pub data: Vec<u8>,
-    /// 0 EMERGENCY to 7 DEBUG.
-    pub severity: Option<u8>,
-    /// Expanded tags; the rule's own list when they have no macros.
-    pub tags: Arc<[Vec<u8>]>,
     /// `ARGS:q`, as ModSecurity names it.
     pub variable: Vec<u8>,
-    /// The rule's file, as loaded.
-    pub file: Arc<str>,
-    /// The rule's line.
-    pub line: u32,
-    /// `ver`
-    pub version: Option<Arc<[u8]>>,
-    /// `rev`
-    pub revision: Option<Arc<[u8]>>,
-    /// `maturity`
-    pub maturity: Option<u8>,
-    /// `accuracy`
-    pub accuracy: Option<u8>,
     /// Did this match interrupt (or would it, in detection)?
     pub is_disruptive: bool,
+    /// What every match of the rule says; with tags that have macros, of this match alone.
+    pub rule: Arc<RuleFacts>,
     /// ModSecurity's log line for it, without time stamp:
     /// `ModSecurity: Warning. Pattern match "…" at ARGS:q. [file "…"] [line "…"] [id "…"] …`, escaped, one line. Empty after
     /// [`super::Transaction::without_lines`].
     pub line_text: Vec<u8>,
+}
+
+impl RuleMatch {
+    /// Expanded `msg`.
+    pub fn message(&self) -> &[u8] {
+        self.own_message.as_ref().unwrap_or(&self.rule.message)
+    }
+}
+
+/// What the matches of a rule say alike.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFacts {
+    /// `msg`, when it has no macros.
+    pub message: Vec<u8>,
+    /// 0 EMERGENCY to 7 DEBUG.
+    pub severity: Option<u8>,
+    /// Expanded tags.
+    pub tags: Vec<Vec<u8>>,
+    /// The rule's file, as loaded.
+    pub file: Box<str>,
+    /// The rule's line.
+    pub line: u32,
+    /// `ver`
+    pub version: Option<Box<[u8]>>,
+    /// `rev`
+    pub revision: Option<Box<[u8]>>,
+    /// `maturity`
+    pub maturity: Option<u8>,
+    /// `accuracy`
+    pub accuracy: Option<u8>,
 }

@@ -154,12 +154,12 @@ impl std::fmt::Debug for Shown {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let each = &self.0;
         let texts =
-            [&each.variable, &each.message, &each.data, &each.line_text].map(|text| text.escape_ascii().to_string());
-        let tags: Vec<_> = each.tags.iter().map(|tag| tag.escape_ascii().to_string()).collect();
+            [&each.variable, each.message(), &each.data, &each.line_text].map(|text| text.escape_ascii().to_string());
+        let tags: Vec<_> = each.rule.tags.iter().map(|tag| tag.escape_ascii().to_string()).collect();
         write!(
             out,
             "{} phase {} {texts:?} {tags:?} {:?} {}",
-            each.rule_id.0, each.phase, each.severity, each.is_disruptive
+            each.rule_id.0, each.phase, each.rule.severity, each.is_disruptive
         )
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::waf::collection::{Value, Variable};
 use crate::waf::plan::Folding;
-use crate::waf::program::{Program, RuleIndex, RuleSetId};
+use crate::waf::program::{Program, RuleIndex, RuleSetId, TargetListId};
 use crate::waf::regex::Regex;
 use crate::waf::scratch::RegexCaches;
 use crate::waf::settings::{AuditEngine, EngineMode, XmlArguments};
@@ -19,7 +19,7 @@ pub(crate) enum Ctl {
     /// `ruleRemoveById`, `ruleRemoveByTag`, `ruleRemoveByMsg`
     RemoveRules(RuleSetId),
     /// `ruleRemoveTargetById`, `ruleRemoveTargetByTag`, `ruleRemoveTargetByMsg`
-    RemoveTargets(RuleSetId, Arc<[ExcludedTarget]>),
+    RemoveTargets(RuleSetId, TargetListId),
     RequestBodyAccess(bool),
     ForceRequestBodyVariable(bool),
     RequestBodyProcessor(Box<[u8]>),
@@ -62,7 +62,7 @@ pub(crate) enum ExcludedMember {
 #[derive(Debug, Clone)]
 pub(crate) struct RemovedTarget {
     rules: RuleSetId,
-    targets: Arc<[ExcludedTarget]>,
+    targets: TargetListId,
 }
 
 impl Ctl {
@@ -82,12 +82,12 @@ impl Ctl {
                 }
             }
             Self::RemoveTargets(rules, targets) => {
-                if targets.iter().any(|target| Folding::looks_at(target.variable))
+                if program.target_list(*targets).iter().any(|target| Folding::looks_at(target.variable))
                     && let Some(set) = program.rule_sets.get(rules.0 as usize)
                 {
                     transaction.is_folded &= !program.plan.needs_any(set);
                 }
-                transaction.removed_targets.push(RemovedTarget { rules: *rules, targets: Arc::clone(targets) });
+                transaction.removed_targets.push(RemovedTarget { rules: *rules, targets: *targets });
             }
             Self::RequestBodyAccess(is_on) => control.request_body_access = *is_on,
             Self::ForceRequestBodyVariable(is_on) => control.force_request_body = *is_on,
@@ -142,7 +142,7 @@ impl Transaction {
         self.removed_targets.iter().any(|removed| {
             let concerns = program.rule_sets.get(removed.rules.0 as usize).is_some_and(|set| set.contains(rule));
             concerns
-                && removed.targets.iter().any(|target| {
+                && program.target_list(removed.targets).iter().any(|target| {
                     let key = value.key.map(|key| self.bytes(program, text, key));
                     target.fits(value.variable, key, caches)
                 })

@@ -10,7 +10,7 @@ use crate::waf::program::{AllowScope, Disposition, Head, Program, RuleIndex};
 use crate::waf::scratch::Scratch;
 use crate::waf::settings::AuditEngine;
 use crate::waf::transaction::Transaction;
-use crate::waf::{Disruption, Interruption, RuleMatch};
+use crate::waf::{Disruption, Interruption, RuleFacts, RuleMatch};
 
 /// Logs a match of a whole chain and carries its disruptive action out. `operator` is what the operator says.
 pub(crate) fn run(
@@ -34,20 +34,21 @@ pub(crate) fn run(
     let needs_text = disruption.is_some()
         || head.logs && transaction.takes_matches()
         || head.audits && transaction.control.audit_engine != AuditEngine::Off;
-    let expanded = if needs_text { expand(program, transaction, scratch, rule, head) } else { Expanded::default() };
+    let head_index = program.rule(rule).map_or(0, |rule| rule.head);
+    let expanded = needs_text.then(|| expand(program, transaction, scratch, rule, head_index, head));
     let is_disruptive = disruption.is_some();
-    let message = if is_disruptive { expanded.message.clone() } else { Vec::new() };
+    let message = expanded.as_ref().filter(|_| is_disruptive).map(|texts| texts.message().to_vec());
     let outcome = match (&disruption, &head.disposition) {
         (Some(disruption), _) if may_interrupt => Deed::Denial(disruption),
         (None, Disposition::Allow(scope)) if may_interrupt => Deed::Permission(*scope),
         _ => Deed::Warning,
     };
-    let head_index = program.rule(rule).map_or(0, |rule| rule.head);
     log(transaction, head_index, head, &outcome, operator, expanded, is_disruptive);
 
     if let Some(disruption) = disruption {
         if transaction.interruption.is_none() || may_interrupt {
-            transaction.interruption = Some(Interruption { rule_id: head.id, phase, disruption, message });
+            transaction.interruption =
+                Some(Interruption { rule_id: head.id, phase, disruption, message: message.unwrap_or_default() });
         }
         if may_interrupt {
             transaction.is_interrupted = true;
@@ -70,8 +71,10 @@ fn expand(
     transaction: &Transaction,
     scratch: &mut Scratch,
     rule: RuleIndex,
+    head_index: u32,
     head: &Head,
 ) -> Expanded {
+    let mut rule_facts = scratch.facts.of(program, head_index, head);
     let mut text = |text: &Text| match text.literal() {
         Some(literal) => line::bounded(literal),
         None => {
@@ -80,13 +83,13 @@ fn expand(
             expanded
         }
     };
-    let message = head.message.as_ref().map(&mut text).unwrap_or_default();
+    let own_message = head.message.as_ref().filter(|message| message.literal().is_none()).map(&mut text);
     let data = head.log_data.as_ref().map(&mut text).unwrap_or_default();
-    let tags = match &head.plain_tags {
-        Some(tags) => Arc::clone(tags),
-        None => head.tags.iter().map(&mut text).collect(),
-    };
-    Expanded { message, data, tags }
+    if head.plain_tags.is_none() {
+        let tags = head.tags.iter().map(&mut text).collect();
+        rule_facts = Arc::new(RuleFacts { tags, ..RuleFacts::clone(&rule_facts) });
+    }
+    Expanded { own_message, data, rule: rule_facts }
 }
 
 /// So many matches are logged of an ordinary attack.
@@ -133,52 +136,48 @@ fn log(
     head: &Head,
     deed: &Deed<'_>,
     operator: &[u8],
-    expanded: Expanded,
+    expanded: Option<Expanded>,
     is_disruptive: bool,
 ) {
     let phase = transaction.phase;
     if head.audits {
         transaction.audit.is_relevant = true;
-        if transaction.control.audit_engine != AuditEngine::Off {
+        if transaction.control.audit_engine != AuditEngine::Off
+            && let Some(expanded) = &expanded
+        {
             let mut text = Vec::new();
             deed.write(phase, &mut text);
             if !operator.is_empty() {
                 text.push(b' ');
                 text.extend_from_slice(operator);
             }
-            line::metadata(head, &expanded, &mut text);
-            let message = AuditMessage::new(head_index, &expanded, text, operator);
+            line::metadata(head, expanded, &mut text);
+            let message = AuditMessage::new(head_index, expanded, text, operator);
             transaction.audit.push(message);
         }
     }
     if !head.logs || !transaction.takes_matches() {
         return;
     }
+    let Some(expanded) = expanded else { return };
     let line_text = if transaction.has_lines {
         let deed = |out: &mut Vec<u8>| deed.write(phase, out);
         line::compose(deed, operator, head, &expanded, &transaction.subject())
     } else {
         Vec::new()
     };
-    let Expanded { message, data, tags } = expanded;
+    let Expanded { own_message, data, rule } = expanded;
     if transaction.matches.is_empty() {
         transaction.matches.reserve(USUAL_MATCHES);
     }
     transaction.matches.push(RuleMatch {
         rule_id: head.id,
         phase,
-        message,
+        own_message,
         data,
-        severity: head.severity,
-        tags,
         variable: line::bounded(transaction.matched.last_name()),
-        file: Arc::clone(&head.file),
-        line: head.line,
-        version: head.version.clone(),
-        revision: head.revision.clone(),
-        maturity: head.maturity,
-        accuracy: head.accuracy,
         is_disruptive,
+        rule,
         line_text,
     });
 }

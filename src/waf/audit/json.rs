@@ -91,7 +91,7 @@ fn messages(program: &Program, transaction: &Transaction) -> Value {
                 "severity": number(head.severity),
                 "ver": text(head.version.as_deref().unwrap_or_default()),
                 "rev": text(head.revision.as_deref().unwrap_or_default()),
-                "tags": message.tags.iter().map(|tag| text(tag)).collect::<Vec<_>>(),
+                "tags": message.rule.tags.iter().map(|tag| text(tag)).collect::<Vec<_>>(),
                 "maturity": number(head.maturity),
                 "accuracy": number(head.accuracy),
             },

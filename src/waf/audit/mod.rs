@@ -10,6 +10,7 @@ mod sanitise;
 use std::sync::Arc;
 
 use super::Program;
+use super::RuleFacts;
 use super::action::Sanitise;
 use super::line::Expanded;
 use super::program::RuleIndex;
@@ -47,14 +48,14 @@ pub(crate) struct AuditMessage {
     head: u32,
     message: Vec<u8>,
     data: Vec<u8>,
-    tags: Arc<[Vec<u8>]>,
+    /// Its tags.
+    rule: Arc<RuleFacts>,
 }
 
 impl AuditMessage {
     pub(crate) fn new(head: u32, expanded: &Expanded, text: Vec<u8>, operator: &[u8]) -> Self {
-        let Expanded { message, data, tags } = expanded;
-        let (message, data, tags) = (message.clone(), data.clone(), Arc::clone(tags));
-        Self { text, operator: operator.to_vec(), head, message, data, tags }
+        let (message, data) = (expanded.message().to_vec(), expanded.data.clone());
+        Self { text, operator: operator.to_vec(), head, message, data, rule: Arc::clone(&expanded.rule) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::waf::action::{Action, Sanitise};
 use crate::waf::collection::Variable;
 use crate::waf::expand::Text;
 use crate::waf::number::atoi;
-use crate::waf::program::RuleSetId;
+use crate::waf::program::{RuleSetId, TargetListId};
 use crate::waf::settings::{AuditEngine, EngineMode, XmlArguments};
 
 /// Which rules a `ctl` means, to be found later.
@@ -211,12 +211,7 @@ fn ids(text: &[u8]) -> Vec<(u32, u32)> {
         .collect()
 }
 
-fn excluded_targets(
-    compiler: &mut Compiler<'_>,
-    rule: u32,
-    action: &ast::Action,
-    text: &[u8],
-) -> Arc<[ExcludedTarget]> {
+fn excluded_targets(compiler: &mut Compiler<'_>, rule: u32, action: &ast::Action, text: &[u8]) -> TargetListId {
     let targets = crate::seclang::parse_targets(text, &action.location);
     let mut excluded = Vec::new();
     for target in targets {
@@ -234,7 +229,9 @@ fn excluded_targets(
         };
         excluded.push(ExcludedTarget { variable, member });
     }
-    excluded.into()
+    let id = TargetListId(compiler.target_lists.len() as u32);
+    compiler.target_lists.push(excluded.into());
+    id
 }
 
 /// `on`, `off`, `detectiononly`

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::action::ctl::ExcludedTarget;
 use super::collection::Variable;
 use super::operate::CompiledOperator;
 use super::options::EngineOptions;
@@ -51,6 +52,7 @@ impl Program {
             operators: Vec::new(),
             operator_ids: HashMap::new(),
             rule_sets: Vec::new(),
+            target_lists: Vec::new(),
             files: HashMap::new(),
             http_bl_key: None,
         };
@@ -76,6 +78,7 @@ impl Program {
             operators: compiler.operators,
             tx_names: compiler.tx_names,
             rule_sets: compiler.rule_sets,
+            target_lists: compiler.target_lists,
             xpaths,
             settings,
             uses_file_content,
@@ -98,6 +101,7 @@ struct Compiler<'a> {
     operators: Vec<CompiledOperator>,
     operator_ids: HashMap<OperatorKey, OperatorId>,
     rule_sets: Vec<RuleSet>,
+    target_lists: Vec<Box<[ExcludedTarget]>>,
     files: HashMap<Box<Path>, Arc<str>>,
     /// SecHttpBlKey
     http_bl_key: Option<Arc<str>>,

@@ -121,8 +121,7 @@ fn compile_head(compiler: &mut Compiler<'_>, chain: &Chain, starter: &Link) -> H
         line: starter.location.position.line,
         written: Written::default(),
     };
-    let plain: Option<Vec<_>> = head.tags.iter().map(|tag| tag.literal().map(line::bounded)).collect();
-    head.plain_tags = plain.map(Into::into);
+    head.plain_tags = head.tags.iter().map(|tag| tag.literal().map(line::bounded)).collect();
     head.written = Written::new(&head);
     head
 }

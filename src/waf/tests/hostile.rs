@@ -11,7 +11,7 @@ fn log_lines_are_bounded() {
     assert_eq!(outcome.ids(), [1, 1]);
     for found in &outcome.summary.matches {
         assert!(found.line_text.len() < 5 * limits::WAF_LOG_TEXT_BYTES, "{}", found.line_text.len());
-        assert!(found.message.len() <= limits::WAF_LOG_TEXT_BYTES);
+        assert!(found.message().len() <= limits::WAF_LOG_TEXT_BYTES);
         assert!(found.variable.len() <= limits::WAF_LOG_TEXT_BYTES);
     }
 }

@@ -12,9 +12,10 @@ fn a_warning_with_all_metadata() {
                 [tag \"two aa\\\"b\"] [hostname \"www.example.com\"] [uri \"/x/y\"] [unique_id \"ZxyID0123456789\"]";
     assert_eq!(outcome.lines(), [line]);
     let found = &outcome.summary.matches[0];
-    assert_eq!(found.severity, Some(2));
-    assert_eq!((found.maturity, found.accuracy), (Some(3), Some(4)));
-    assert_eq!(*found.tags, [b"one".to_vec(), b"two aa\"b".to_vec()]);
+    assert_eq!(found.message(), b"Hit aa");
+    assert_eq!(found.rule.severity, Some(2));
+    assert_eq!((found.rule.maturity, found.rule.accuracy), (Some(3), Some(4)));
+    assert_eq!(found.rule.tags, [b"one".to_vec(), b"two aa\"b".to_vec()]);
     assert!(!found.is_disruptive);
 }
 

@@ -184,7 +184,7 @@ impl Outcome {
 
     /// Messages of the logged matches.
     fn messages(&self) -> Vec<String> {
-        self.summary.matches.iter().map(|found| String::from_utf8_lossy(&found.message).into_owned()).collect()
+        self.summary.matches.iter().map(|found| String::from_utf8_lossy(found.message()).into_owned()).collect()
     }
 
     /// Names of what matched.
