@@ -28,14 +28,20 @@ use crate::limits;
 
 /// Runs the rules of a phase and says whether the transaction may go on.
 pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) -> Verdict {
+    if visit_phase(program, transaction, scratch, phase) { verdict(transaction) } else { Verdict::Allow }
+}
+
+/// Runs the rules of a phase; `false` when whatever was decided before does not count for it. For the last phase, after
+/// which nobody asks.
+pub(crate) fn visit_phase(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) -> bool {
     if transaction.phase >= phase || (transaction.is_interrupted && phase != 5) {
-        return verdict(transaction);
+        return true;
     }
     transaction.phase = phase;
     let is_allowed =
         matches!((transaction.allow, phase), (Some(AllowScope::Transaction), 2..=4) | (Some(AllowScope::Request), 2));
     if is_allowed || transaction.control.engine == EngineMode::Off {
-        return Verdict::Allow;
+        return false;
     }
     transaction.is_phase_over = false;
     transaction.matched.clear_chain();
@@ -46,7 +52,7 @@ pub(crate) fn run_phase(program: &Program, transaction: &mut Transaction, scratc
         run_rules(program, transaction, scratch, phase);
     }
     transaction.matched.clear_chain();
-    verdict(transaction)
+    true
 }
 
 fn verdict(transaction: &Transaction) -> Verdict {

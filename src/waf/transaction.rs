@@ -480,7 +480,7 @@ impl Transaction {
     pub fn finish(&mut self, program: &Program, scratch: &mut Scratch, elapsed: Duration) -> Summary {
         self.elapsed = elapsed;
         self.note_denial(program);
-        eval::run_phase(program, self, scratch, 5);
+        eval::visit_phase(program, self, scratch, 5);
         self.save_persistent(scratch);
         let audit = audit::entry(program, self, &mut scratch.caches);
         Summary {
