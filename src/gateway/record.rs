@@ -13,7 +13,7 @@ use super::request::Exchange;
 use crate::config::model::RouteAction;
 use crate::http::Known;
 use crate::runtime::clock;
-use crate::telemetry::{About, AccessRecord, FaultRecord, WafRecord, WafVerdict};
+use crate::telemetry::{About, AccessRecord, Action, FaultRecord, WafRecord, WafVerdict};
 use crate::waf::{Program, Scratch, Transaction};
 
 impl Exchange {
@@ -22,7 +22,10 @@ impl Exchange {
         if self.is_concluded() {
             return;
         }
-        self.now = clock::now();
+        // The phase that denied has ended just now.
+        if self.outcome.action != Action::Deny {
+            self.now = clock::now();
+        }
         self.run_last_phase(None, Some(reply));
     }
 
@@ -51,10 +54,13 @@ impl Exchange {
         };
         let summary = self.engine_with(scratch.as_deref_mut(), finish);
         let summary = summary.ok().flatten().unwrap_or_default();
-        let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
         let Some(inspection) = &mut self.inspection else { return };
-        let fresh = summary.matches.get(inspection.announced..).unwrap_or_default();
-        self.worker.shared.recorder.rule_messages(about, fresh, &summary.notices);
+        let recorder = &self.worker.shared.recorder;
+        if recorder.wants_rule_messages() {
+            let about = About { id: self.id.as_str(), started: self.started_unix, client: Some(self.client.peer) };
+            let fresh = summary.matches.get(inspection.announced..).unwrap_or_default();
+            recorder.rule_messages(about, fresh, &summary.notices);
+        }
         inspection.summary = Some(summary);
         // One that has failed is not to be trusted.
         if let Some(transaction) = inspection.transaction.take().filter(|_| !inspection.is_failed) {
@@ -97,7 +103,7 @@ impl Exchange {
         let fields = &self.head.fields;
         let outcome = &self.outcome;
         let record = AccessRecord {
-            id: self.id.as_str(),
+            id: self.id.as_bytes(),
             started: self.started_unix,
             listener: self.snapshot.listener(self.client.listener).map_or("", |listener| &listener.name),
             site: self.site().map_or("", |site| &site.name),

@@ -96,8 +96,8 @@ impl Reply {
             return Self { status: 200, content_type, location: None, body: Bytes::new(), grpc: Some(status) };
         }
         let title = encode::standard_reason(status);
-        let id = exchange.id.as_str();
         if wants_html(&exchange.head) {
+            let id = exchange.id.as_str();
             let title = String::from_utf8_lossy(title);
             let body = format!(
                 "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status} {title}</title>\n\
@@ -112,14 +112,7 @@ impl Reply {
                 ..Self::text(status, Bytes::new())
             };
         }
-        let mut body = Vec::with_capacity(PROBLEM_BYTES + title.len() + detail.len() + id.len());
-        let mut line = JsonLine::new(&mut body);
-        line.bytes("type", b"about:blank");
-        line.bytes("title", title);
-        line.number("status", status);
-        line.bytes("detail", detail.as_bytes());
-        line.bytes("request_id", id.as_bytes());
-        line.finish();
+        let body = problem(status, title, detail, exchange.id.as_bytes());
         Self { content_type: "application/problem+json", ..Self::text(status, body.into()) }
     }
 
@@ -150,13 +143,45 @@ impl Reply {
         encode_connection(out, client.version, is_persistent);
         encode::end_of_head(out);
         if exchange.head.method() != b"HEAD" {
-            client.out.push(self.body.clone());
+            client.out.push_shared(&self.body);
         }
     }
 }
 
-/// Names and punctuation of a problem, and some.
-const PROBLEM_BYTES: usize = 96;
+/// Problem details of RFC 9457. All but the id is the same in one answer after the other when a client is attacking, and is
+/// kept as written.
+fn problem(status: u16, title: &[u8], detail: &str, id: &[u8]) -> Vec<u8> {
+    #[derive(Default)]
+    struct Problem {
+        status: u16,
+        detail: String,
+        /// Up to the id.
+        text: Vec<u8>,
+    }
+    thread_local! {
+        static LAST: RefCell<Problem> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|last| {
+        if last.text.is_empty() || last.status != status || last.detail != detail {
+            last.text.clear();
+            let mut line = JsonLine::new(&mut last.text);
+            line.bytes("type", b"about:blank");
+            line.bytes("title", title);
+            line.number("status", status);
+            line.bytes("detail", detail.as_bytes());
+            (last.status, last.detail) = (status, detail.to_owned());
+        }
+        let mut body = Vec::with_capacity(last.text.len() + id.len() + ID_BYTES);
+        body.extend_from_slice(&last.text);
+        let mut line = JsonLine::resumed(&mut body);
+        line.bytes("request_id", id);
+        line.finish();
+        body
+    })
+}
+
+/// Name and punctuation of the id. Exactly: bytes that fill their room need no count of references beside them.
+const ID_BYTES: usize = r#","request_id":""}"#.len() + 1;
 
 /// A browser says `text/html` before it says JSON.
 fn wants_html(head: &RequestHead) -> bool {
@@ -293,6 +318,19 @@ mod tests {
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(http_date(1_709_164_800), "Thu, 29 Feb 2024 00:00:00 GMT");
         assert_eq!(http_date(4_102_444_799), "Thu, 31 Dec 2099 23:59:59 GMT");
+    }
+
+    #[test]
+    fn problems_are_json_that_fills_its_room() {
+        for (status, detail, id) in [(403, "no", "a"), (403, "no", "b"), (403, "\"never\"", "b"), (502, "no", "c")] {
+            let body = problem(status, b"Title", detail, id.as_bytes());
+            let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let expected = serde_json::json!({
+                "type": "about:blank", "title": "Title", "status": status, "detail": detail, "request_id": id
+            });
+            assert_eq!(value, expected);
+            assert_eq!((body.len(), body.last()), (body.capacity(), Some(&b'\n')));
+        }
     }
 
     #[test]

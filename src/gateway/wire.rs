@@ -142,6 +142,15 @@ impl Output {
         self.queue.push_back(bytes);
     }
 
+    /// Queues a piece that somebody else has as well.
+    pub(super) fn push_shared(&mut self, bytes: &Bytes) {
+        if bytes.len() <= COPY_BYTES {
+            self.tail.put_slice(bytes);
+        } else {
+            self.push(bytes.clone());
+        }
+    }
+
     /// Writes and flushes everything.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,

@@ -78,7 +78,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &AccessRecord<'_>) -> Told {
 
 /// Who asked for what, where it went: the part that both logs have.
 pub(super) fn write_request(line: &mut JsonLine<'_>, record: &AccessRecord<'_>) {
-    line.bytes("id", record.id.as_bytes());
+    line.bytes("id", record.id);
     line.bytes("listener", record.listener.as_bytes());
     line.bytes_if_any("site", record.site.as_bytes());
     line.bytes_if_any("route", record.route.as_bytes());
@@ -102,13 +102,13 @@ pub(super) fn write_waf(out: &mut Vec<u8>, waf: &WafRecord<'_>) {
         object.number("rule", rule);
     }
     if let Some(score) = waf.inbound_score {
-        object.number("inbound_score", score);
+        object.signed("inbound_score", score);
     }
     if let Some(score) = waf.outbound_score {
-        object.number("outbound_score", score);
+        object.signed("outbound_score", score);
     }
     if !waf.matches.is_empty() {
-        object.number("matches", waf.matches.len());
+        object.count("matches", waf.matches.len());
     }
     object.close();
 }
@@ -137,7 +137,7 @@ mod tests {
         let tls = TlsRecord { version: "TLSv1.3", cipher: "X", sni: "a.example", client_subject: "" };
         let connection = ConnectionText::new("192.0.2.1:5000".parse().unwrap(), Some(&tls));
         let record = AccessRecord {
-            id: "01",
+            id: b"01",
             started: Duration::from_secs(1),
             listener: "public",
             site: "api",

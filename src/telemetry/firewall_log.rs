@@ -227,7 +227,7 @@ mod tests {
             matches: &matches,
             audit: None,
         };
-        let record = AccessRecord { id: "x", host: b"a.example", status: 403, waf: Some(waf), ..Default::default() };
+        let record = AccessRecord { id: b"x", host: b"a.example", status: 403, waf: Some(waf), ..Default::default() };
         let (mut alone, mut behind) = (Vec::new(), b"before".to_vec());
         write(&mut alone, &record, None);
         let told = super::super::access_log::write(&mut behind, &record);

@@ -1,6 +1,7 @@
 //! JSON lines written by hand into a reused buffer: bytes from outside are not UTF-8, and a serializer per request
 //! costs more than the request's metrics.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use crate::octets;
@@ -70,9 +71,25 @@ impl<'a> JsonLine<'a> {
     }
 
     /// A number.
-    pub(crate) fn number(&mut self, key: &str, value: impl itoa::Integer) {
+    #[inline(always)]
+    pub(crate) fn number(&mut self, key: &str, value: impl Into<u64>) {
         self.key(key);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        push_number(self.out, value.into());
+    }
+
+    /// How many.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, key: &str, value: usize) {
+        self.number(key, value as u64);
+    }
+
+    /// A number that may be below zero.
+    pub(crate) fn signed(&mut self, key: &str, value: i64) {
+        self.key(key);
+        if value < 0 {
+            self.out.push(b'-');
+        }
+        push_number(self.out, value.unsigned_abs());
     }
 
     /// `true` or `false`.
@@ -87,7 +104,7 @@ impl<'a> JsonLine<'a> {
         // The usual one is written in one piece.
         let mut text = *b"0.000000";
         if value.as_secs() > 0 {
-            self.out.extend_from_slice(itoa::Buffer::new().format(value.as_secs()).as_bytes());
+            push_number(self.out, value.as_secs());
         }
         write_digits(&mut text[2..], u64::from(value.subsec_micros()));
         self.out.extend_from_slice(if value.as_secs() > 0 { &text[1..] } else { &text });
@@ -102,7 +119,7 @@ impl<'a> JsonLine<'a> {
             if index > 0 {
                 self.out.push(b'.');
             }
-            self.out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            push_number(self.out, octet.into());
         }
         self.out.push(b'"');
     }
@@ -220,6 +237,12 @@ fn utf8_width(tail: &[u8]) -> usize {
     tail.get(..width).map_or(0, |bytes| if std::str::from_utf8(bytes).is_ok() { width } else { 0 })
 }
 
+/// Appends a number. One function for all of them: each line of code is run about once a request, and has to be fetched.
+#[inline(never)]
+fn push_number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
 /// The last digits of a number, as many as there is room for.
 fn write_digits(room: &mut [u8], mut value: u64) {
     for digit in room.iter_mut().rev() {
@@ -230,10 +253,23 @@ fn write_digits(room: &mut [u8], mut value: u64) {
 
 /// `2026-11-24T06:40:00.000000Z`
 pub(super) fn push_time(out: &mut Vec<u8>, since_epoch: std::time::Duration) {
-    let seconds = since_epoch.as_secs();
+    thread_local! {
+        /// The second of the last one, and how it is written.
+        static LAST: Cell<(u64, [u8; 27])> = const { Cell::new((0, *b"1970-01-01T00:00:00.000000Z")) };
+    }
+    let (mut seconds, mut text) = LAST.get();
+    if seconds != since_epoch.as_secs() {
+        seconds = since_epoch.as_secs();
+        write_second(&mut text, seconds);
+        LAST.set((seconds, text));
+    }
+    write_digits(&mut text[20..26], u64::from(since_epoch.subsec_micros()));
+    out.extend_from_slice(&text);
+}
+
+fn write_second(text: &mut [u8; 27], seconds: u64) {
     let (year, month, day) = civil_date(seconds / 86_400);
     let second_of_day = seconds % 86_400;
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
     let parts = [
         (0..4, year),
         (5..7, month),
@@ -241,12 +277,10 @@ pub(super) fn push_time(out: &mut Vec<u8>, since_epoch: std::time::Duration) {
         (11..13, second_of_day / 3600),
         (14..16, second_of_day / 60 % 60),
         (17..19, second_of_day % 60),
-        (20..26, u64::from(since_epoch.subsec_micros())),
     ];
     for (place, value) in parts {
         write_digits(&mut text[place], value);
     }
-    out.extend_from_slice(&text);
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
@@ -306,9 +340,12 @@ mod tests {
             (4_107_542_399, "2100-02-28T23:59:59.000001Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000001Z"),
         ] {
-            let mut out = Vec::new();
-            push_time(&mut out, Duration::new(seconds, 1000));
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            // The second time it is known.
+            for micros in ["000001", "999999"] {
+                let mut out = Vec::new();
+                push_time(&mut out, Duration::new(seconds, micros.parse::<u32>().unwrap() * 1000));
+                assert_eq!(String::from_utf8(out).unwrap(), expected.replace("000001", micros));
+            }
         }
     }
 
@@ -318,7 +355,9 @@ mod tests {
         let mut line = JsonLine::new(&mut out);
         line.bytes("a", b"x");
         line.bytes_if_any("none", b"");
-        line.number("b", -5);
+        line.signed("b", -5);
+        line.signed("least", i64::MIN);
+        line.count("most", usize::MAX);
         line.boolean("c", true);
         line.seconds("d", Duration::from_micros(1_000_250));
         line.seconds("small", Duration::from_micros(250));
@@ -329,7 +368,7 @@ mod tests {
         line.finish();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let expected = serde_json::json!({
-            "a": "x", "b": -5, "c": true, "d": 1.00025, "small": 0.00025, "large": 86400.0,
+            "a": "x", "b": -5, "least": i64::MIN, "most": u64::MAX, "c": true, "d": 1.00025, "small": 0.00025, "large": 86400.0,
             "e": "127.0.0.1:80", "f": "192.0.2.10", "g": "2001:db8::1"
         });
         assert_eq!(value, expected);

@@ -15,7 +15,7 @@ use crate::waf::AuditLog;
 #[derive(Debug, Clone, Default)]
 pub struct AccessRecord<'a> {
     /// Request id, as in the response and on the block page.
-    pub id: &'a str,
+    pub id: &'a [u8],
     /// Time since the Unix epoch when the first byte of the request arrived.
     pub started: Duration,
     /// Name of the listener.

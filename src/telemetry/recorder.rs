@@ -167,7 +167,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let recorder = Recorder::start(&logs, Arc::clone(&metrics)).unwrap();
         let handles = RequestMetrics::default();
-        recorder.record(&AccessRecord { id: "a", status: 200, ..AccessRecord::default() }, &handles);
+        recorder.record(&AccessRecord { id: b"a", status: 200, ..AccessRecord::default() }, &handles);
         let matches = [rule_match(1), rule_match(2)];
         let log = Arc::new(crate::waf::AuditLog { path: path("audit"), mode: 0o600 });
         let waf = WafRecord {
@@ -181,7 +181,7 @@ mod tests {
             matches: &matches,
             audit: Some((&log, b"--x-A--")),
         };
-        recorder.record(&AccessRecord { id: "b", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
+        recorder.record(&AccessRecord { id: b"b", status: 403, waf: Some(waf), ..AccessRecord::default() }, &handles);
         recorder.flush(Duration::from_secs(10));
         let lines = |name: &str| -> Vec<String> {
             std::fs::read_to_string(path(name)).unwrap().lines().map(str::to_owned).collect()
