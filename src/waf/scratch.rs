@@ -56,6 +56,13 @@ pub struct Scratch {
     pub(crate) collections: Option<Arc<dyn CollectionStore>>,
 }
 
+/// Room for more of what stays with a worker. It grows by a quarter, as doubling it would leave up to half unused.
+pub(crate) fn make_room<T>(all: &mut Vec<T>, more: usize) {
+    if all.capacity() - all.len() < more {
+        all.reserve_exact(more.max(all.len() / 4).max(16));
+    }
+}
+
 impl Scratch {
     /// Empty.
     pub fn new() -> Self {

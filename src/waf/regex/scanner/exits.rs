@@ -3,7 +3,7 @@
 //! In long values a pattern that has not begun, or is within a repetition such as `[^>]*`, stays in one state for most
 //! bytes. Which bytes lead out of it fits into two small tables, by which vector instructions pass 32 bytes at a time.
 
-use super::{Scanner, States};
+use super::{Scanner, StateRow, States};
 use crate::waf::byte_tables::ByteTables;
 
 /// States whose exits are known at a time, a power of two.
@@ -18,17 +18,17 @@ const MANY_BYTES: usize = 1024;
 /// The bytes that lead out of a state, or have not led anywhere yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exits {
-    state: u32,
+    state: StateRow,
     bytes: ByteTables,
 }
 
 impl States {
     /// How many of these bytes lead from a state to itself again; fewer when it is not worth finding out.
-    pub(super) fn stay(&mut self, scanner: &Scanner, state: u32, value: &[u8]) -> usize {
+    pub(super) fn stay(&mut self, scanner: &Scanner, state: StateRow, value: &[u8]) -> usize {
         if value.len() < FEW_BYTES {
             return 0;
         }
-        let slot = (state / scanner.width()) as usize % KNOWN;
+        let slot = scanner.number(state) % KNOWN;
         let known = self.exits.get(slot).copied().flatten().filter(|exits| exits.state == state);
         if known.is_none() && value.len() < MANY_BYTES {
             return 0;
@@ -45,12 +45,12 @@ impl States {
     }
 
     #[cold]
-    fn find_exits(&mut self, scanner: &Scanner, state: u32) -> Exits {
+    fn find_exits(&mut self, scanner: &Scanner, state: StateRow) -> Exits {
         let mut bytes = ByteTables::default();
         let exits = (0..=u8::MAX).filter(|byte| self.next(state, scanner.class(Some(*byte))) != state);
         exits.for_each(|byte| bytes.insert(byte));
         let exits = Exits { state, bytes };
-        if let Some(slot) = self.exits.get_mut((state / scanner.width()) as usize % KNOWN) {
+        if let Some(slot) = self.exits.get_mut(scanner.number(state) % KNOWN) {
             *slot = Some(exits);
         }
         exits

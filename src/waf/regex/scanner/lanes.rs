@@ -6,7 +6,7 @@
 //! end until no place of the pattern is left; there the lane that it has come into has none either, as it has had a part of
 //! the same beginnings only, and both go on alike.
 
-use super::{Forgotten, MATCH, Scanner, Side, States, UNKNOWN, Workshop, is_state};
+use super::{Forgotten, MATCH, Scanner, Side, StateRow, States, UNIT, UNKNOWN, Workshop, is_state};
 
 /// Shorter values are walked over in one lane.
 pub(super) const LONG: usize = if cfg!(any(test, fuzzing)) { 160 } else { 256 };
@@ -23,7 +23,7 @@ impl Scanner {
         &self,
         states: &mut States,
         workshop: &mut Workshop,
-        state: &mut u32,
+        state: &mut StateRow,
         bytes: &[u8],
     ) -> Result<bool, Forgotten> {
         let length = bytes.len() / LANES;
@@ -77,7 +77,13 @@ impl Scanner {
 
     /// One step; is there a match?
     #[inline]
-    fn step(&self, states: &mut States, workshop: &mut Workshop, state: &mut u32, byte: u8) -> Result<bool, Forgotten> {
+    fn step(
+        &self,
+        states: &mut States,
+        workshop: &mut Workshop,
+        state: &mut StateRow,
+        byte: u8,
+    ) -> Result<bool, Forgotten> {
         let mut next = states.next(*state, self.class(Some(byte)));
         if next == UNKNOWN {
             let times = states.times;
@@ -97,13 +103,13 @@ impl States {
     fn run_together(
         &self,
         scanner: &Scanner,
-        lanes: &mut [u32; LANES],
+        lanes: &mut [StateRow; LANES],
         [one, two, three, four]: [&[u8]; LANES],
     ) -> usize {
         let table = self.table.as_slice();
-        let step = |state: u32, byte: u8| {
+        let step = |state: StateRow, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
-            table.get(state as usize + usize::from(class)).copied().unwrap_or(UNKNOWN)
+            table.get(usize::from(state) * UNIT + usize::from(class)).copied().unwrap_or(UNKNOWN)
         };
         let mut done = 0;
         for (((one, two), three), four) in one.iter().zip(two).zip(three).zip(four) {

@@ -67,22 +67,31 @@ enum Side {
     Other,
 }
 
-// A state is the place of its row in the table. What may stand there instead of one is beyond every table, so that
-// looking a byte up there finds nothing.
+/// The place of a state's row in the table, in units of [`UNIT`]. What may stand there instead of a state is beyond every
+/// table, so that looking a byte up there finds nothing.
+///
+/// Tables are most of what a worker keeps of patterns, so two bytes have to do; the rows are as long as it takes for that.
+type StateRow = u16;
+
+/// Rows begin at multiples of this.
+const UNIT: usize = 8;
 
 /// Not made yet.
-const UNKNOWN: u32 = u32::MAX;
+const UNKNOWN: StateRow = StateRow::MAX;
 
 /// There is a match.
-const MATCH: u32 = u32::MAX - 1;
+const MATCH: StateRow = StateRow::MAX - 1;
 
 /// There is none, and the value is over.
-const OVER: u32 = u32::MAX - 2;
+const OVER: StateRow = StateRow::MAX - 2;
 
 /// The first state.
-const FIRST: u32 = 0;
+const FIRST: StateRow = 0;
 
-const fn is_state(state: u32) -> bool {
+/// Entries of a table that there can be.
+const MOST_ENTRIES: usize = OVER as usize * UNIT;
+
+const fn is_state(state: StateRow) -> bool {
     state < OVER
 }
 
@@ -117,7 +126,7 @@ struct Forgotten;
 #[derive(Debug, Clone, Copy)]
 enum Pause {
     /// This comes instead of the next state, because of this byte.
-    Special(u32, u8),
+    Special(StateRow, u8),
     /// The state leads to itself.
     Stay,
     /// No place of the pattern is left but its beginning.
@@ -130,7 +139,7 @@ enum Pause {
 #[derive(Debug, Default)]
 pub(super) struct States {
     /// For each state the next one by class, and in the last column what comes at the value's end.
-    table: Vec<u32>,
+    table: Vec<StateRow>,
     states: Vec<Members>,
     /// Places, of which each state has a range.
     places: Vec<u32>,
@@ -145,7 +154,7 @@ pub(super) struct States {
     /// By a few bits of the state.
     exits: [Option<Exits>; exits::KNOWN],
     /// States from here on have places: those before stand for the beginning alone.
-    resting: u32,
+    resting: StateRow,
     /// Bytes walked over, as far as it matters.
     walked: u32,
     /// How often all was forgotten.
@@ -371,8 +380,8 @@ impl Scanner {
         &self,
         states: &mut States,
         workshop: &mut Workshop,
-        state: &mut u32,
-        next: u32,
+        state: &mut StateRow,
+        next: StateRow,
         byte: u8,
     ) -> Result<bool, Forgotten> {
         let next = if next == UNKNOWN { states.make(self, workshop, *state, Some(byte)) } else { next };
@@ -382,7 +391,12 @@ impl Scanner {
 
     /// Does a walk that ended in this state end in a match?
     #[inline]
-    fn is_match_at_end(&self, states: &mut States, workshop: &mut Workshop, state: u32) -> Result<bool, Forgotten> {
+    fn is_match_at_end(
+        &self,
+        states: &mut States,
+        workshop: &mut Workshop,
+        state: StateRow,
+    ) -> Result<bool, Forgotten> {
         let end = match states.next(state, self.class(None)) {
             UNKNOWN => states.make(self, workshop, state, None),
             end => end,
@@ -413,8 +427,8 @@ impl Scanner {
     }
 
     /// The state without places behind this.
-    fn resting(&self, side: Side) -> u32 {
-        self.sides().position(|other| other == side).unwrap_or_default() as u32 * self.width()
+    fn resting(&self, side: Side) -> StateRow {
+        self.row(self.sides().position(|other| other == side).unwrap_or_default())
     }
 
     /// The column of a byte, or of the value's end.
@@ -432,8 +446,20 @@ impl Scanner {
         Edge { first: class(transition.start), last: class(transition.end), to: transition.next }
     }
 
-    fn width(&self) -> u32 {
-        self.members.len() as u32 + 1
+    /// Entries of a row, whole units.
+    fn width(&self) -> usize {
+        (self.members.len() + 1).next_multiple_of(UNIT)
+    }
+
+    /// Where a state's row is, by the state's number; [`UNKNOWN`] when no table reaches so far.
+    fn row(&self, number: usize) -> StateRow {
+        let row = StateRow::try_from(number * (self.width() / UNIT)).unwrap_or(UNKNOWN);
+        if is_state(row) { row } else { UNKNOWN }
+    }
+
+    /// The number of a state.
+    fn number(&self, state: StateRow) -> usize {
+        usize::from(state) / (self.width() / UNIT)
     }
 
     /// What a place behind this byte has before it.

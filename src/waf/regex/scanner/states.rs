@@ -3,13 +3,17 @@
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
-use super::{Edge, MATCH, Members, OVER, Pause, Place, Scanner, Side, States, UNKNOWN, Workshop, holds, is_state};
+use super::{
+    Edge, MATCH, MOST_ENTRIES, Members, OVER, Pause, Place, Scanner, Side, StateRow, States, UNIT, UNKNOWN, Workshop,
+    holds, is_state,
+};
 use crate::limits::REGEX_STATES_BYTES;
+use crate::waf::scratch::make_room;
 
 impl States {
     /// Bytes held.
     pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
-        self.table.capacity() * size_of::<u32>()
+        self.table.capacity() * size_of::<StateRow>()
             + self.states.capacity() * size_of::<Members>()
             + (self.places.capacity() + self.index.capacity() + self.numbers.capacity()) * size_of::<u32>()
             + self.offsets.capacity() * size_of::<u32>()
@@ -24,15 +28,15 @@ impl States {
     pub(super) fn run<'v>(
         &self,
         scanner: &Scanner,
-        state: &mut u32,
+        state: &mut StateRow,
         value: &'v [u8],
         stays: bool,
         rests: bool,
     ) -> (Pause, &'v [u8]) {
         let table = self.table.as_slice();
-        let step = |state: u32, byte: u8| {
+        let step = |state: StateRow, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
-            table.get(state as usize + usize::from(class)).copied()
+            table.get(usize::from(state) * UNIT + usize::from(class)).copied()
         };
         let resting = if rests { self.resting } else { 0 };
         let mut rest = value;
@@ -71,8 +75,8 @@ impl States {
     }
 
     #[inline]
-    pub(super) fn next(&self, state: u32, class: u32) -> u32 {
-        self.table.get((state + class) as usize).copied().unwrap_or(UNKNOWN)
+    pub(super) fn next(&self, state: StateRow, class: u32) -> StateRow {
+        self.table.get(usize::from(state) * UNIT + class as usize).copied().unwrap_or(UNKNOWN)
     }
 
     /// Makes the first state, nothing before and no place but the pattern's beginning, and its like with something before.
@@ -81,11 +85,11 @@ impl States {
         for side in scanner.sides() {
             self.state(scanner, side, &[]);
         }
-        self.resting = self.table.len() as u32;
+        self.resting = scanner.row(self.states.len());
     }
 
     /// The state with these places, which are in order.
-    fn state(&mut self, scanner: &Scanner, side: Side, places: &[u32]) -> u32 {
+    fn state(&mut self, scanner: &Scanner, side: Side, places: &[u32]) -> StateRow {
         let width = scanner.width();
         if self.index.len() <= self.states.len() * 2 {
             self.index = vec![0; (self.index.len() * 2).max(32)];
@@ -102,7 +106,7 @@ impl States {
             if self.states.get(number as usize).is_some_and(|own| {
                 own.side == side && self.places.get(own.start as usize..own.end as usize) == Some(places)
             }) {
-                return number * width;
+                return scanner.row(number as usize);
             }
             slot = (slot + 1) & mask;
         }
@@ -110,12 +114,12 @@ impl States {
         let start = self.places.len() as u32;
         make_room(&mut self.places, places.len());
         make_room(&mut self.states, 1);
-        make_room(&mut self.table, width as usize);
+        make_room(&mut self.table, width);
         self.places.extend_from_slice(places);
         self.states.push(Members { start, end: self.places.len() as u32, side });
-        self.table.resize(self.table.len() + width as usize, UNKNOWN);
+        self.table.resize(self.table.len() + width, UNKNOWN);
         self.put(hash, number + 1);
-        number * width
+        scanner.row(number as usize)
     }
 
     fn put(&mut self, hash: u32, number: u32) {
@@ -132,10 +136,18 @@ impl States {
     /// What comes after a state with this byte, or at the end of the value.
     #[cold]
     #[inline(never)]
-    pub(super) fn make(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: u32, byte: Option<u8>) -> u32 {
+    pub(super) fn make(
+        &mut self,
+        scanner: &Scanner,
+        workshop: &mut Workshop,
+        state: StateRow,
+        byte: Option<u8>,
+    ) -> StateRow {
         workshop.made = workshop.made.wrapping_add(1);
         let mut state = state;
-        if self.memory_usage() > REGEX_STATES_BYTES {
+        // One step makes three states at most.
+        let is_full = self.table.len() + 3 * scanner.width() > MOST_ENTRIES;
+        if is_full || self.memory_usage() > REGEX_STATES_BYTES {
             // All are forgotten but this one.
             let members = self.members(scanner, state);
             let ids = self.places.get(members.start as usize..members.end as usize).unwrap_or_default();
@@ -153,7 +165,7 @@ impl States {
         next
     }
 
-    fn advance(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: u32, byte: Option<u8>) -> u32 {
+    fn advance(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: StateRow, byte: Option<u8>) -> StateRow {
         let members = self.members(scanner, state);
         // The pattern may begin here as it may anywhere, which the state without places knows.
         let begun = if members.start == members.end {
@@ -170,15 +182,15 @@ impl States {
         } else {
             MATCH
         };
-        if let Some(slot) = self.table.get_mut((state + scanner.class(byte)) as usize) {
+        if let Some(slot) = self.table.get_mut(usize::from(state) * UNIT + scanner.class(byte) as usize) {
             *slot = next;
         }
         next
     }
 
-    fn members(&self, scanner: &Scanner, state: u32) -> Members {
+    fn members(&self, scanner: &Scanner, state: StateRow) -> Members {
         let nothing = Members { start: 0, end: 0, side: Side::Other };
-        self.states.get((state / scanner.width()) as usize).copied().unwrap_or(nothing)
+        self.states.get(scanner.number(state)).copied().unwrap_or(nothing)
     }
 
     /// Collects the places that come next, where those of `begun` come anyway; is there a match?
@@ -188,7 +200,7 @@ impl States {
         workshop: &mut Workshop,
         members: Members,
         byte: Option<u8>,
-        begun: Option<u32>,
+        begun: Option<StateRow>,
     ) -> bool {
         workshop.begin(scanner);
         let Some(begun) = begun else {
@@ -258,19 +270,12 @@ impl States {
     }
 
     /// The state with the places in the workshop, behind this byte.
-    fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8) -> u32 {
+    fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8) -> StateRow {
         let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
         let asks = |place: &u32| self.known.get(*place as usize).is_some_and(|place| place.asks_before);
         let side = if asks(&start) || workshop.next.iter().any(asks) { scanner.side(byte) } else { Side::Other };
         workshop.next.sort_unstable();
         self.state(scanner, side, &workshop.next)
-    }
-}
-
-/// Room for so many more and a quarter of what there is: what lies idle counts among what a worker may keep.
-fn make_room<T>(all: &mut Vec<T>, more: usize) {
-    if all.capacity() - all.len() < more {
-        all.reserve_exact(more.max(all.len() / 4));
     }
 }
 
