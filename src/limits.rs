@@ -76,7 +76,7 @@ pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
 /// All regex caches of one worker together; when they exceed it those that were not used for longest are dropped.
-pub const REGEX_CACHE_BYTES: usize = 8 * 1024 * 1024;
+pub const REGEX_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.
 pub const REGEX_CACHE_SLOTS: usize = 4096;
@@ -120,22 +120,28 @@ pub const WAF_SPARE_TRANSACTIONS: usize = 128;
 pub const WAF_KEPT_VALUE_BYTES: usize = if cfg!(fuzzing) { 24 } else { 256 };
 
 /// Values that a worker knows from request to request.
-pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 128 } else { 16384 };
+pub const WAF_KEPT_VALUES: usize = if cfg!(fuzzing) { 128 } else { 63 * 1024 };
 
 /// Of those, what one transaction may add: a long list of parameters shall not push out what is often seen.
 pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / if cfg!(fuzzing) { 8 } else { 16 };
 
 /// Bytes of the values that a worker knows from request to request.
-pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 1024 * 1024 };
+pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 4 * 1024 * 1024 };
 
 /// Classes of values that a worker knows from request to request.
-pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 16384 };
+pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 32768 };
+
+/// Sets of operators that were asked about such values, and do or do not match, that a worker knows.
+pub const WAF_KEPT_LESSONS: usize = if cfg!(fuzzing) { 24 } else { 16384 };
 
 /// What operators found in those values, that a worker knows from request to request.
 pub const WAF_KEPT_FINDINGS: usize = if cfg!(fuzzing) { 16 } else { 2048 };
 
+/// What a worker keeps of each buffer for a request's values.
+pub const WAF_KEPT_BUFFER_BYTES: usize = if cfg!(fuzzing) { 256 } else { 128 * 1024 };
+
 /// Questions of classes that a worker knows from request to request, and may come to know in one.
-pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 32 } else { 32768 };
+pub const WAF_KEPT_VISITS: usize = if cfg!(fuzzing) { 32 } else { 64 * 1024 };
 
 /// Pairs of a rule and a value that could match it which are noted in one phase; beyond it rules look at all of theirs.
 pub const WAF_PHASE_SUSPECTS: usize = if cfg!(fuzzing) { 32 } else { 256 * 1024 };

@@ -25,6 +25,7 @@ pub mod libinjection;
 mod line;
 mod names;
 mod number;
+mod numbers;
 mod operate;
 pub mod operator;
 mod options;

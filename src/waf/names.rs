@@ -87,18 +87,39 @@ pub(crate) fn hash(seed: u64, value: &[u8]) -> u32 {
 }
 
 fn hash_words(seed: u64, value: &[u8], fold: impl Fn(u64) -> u64) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = seed ^ (value.len() as u64).wrapping_mul(FACTOR);
-    let mut mix = |word: u64| {
-        let product = u128::from(state ^ fold(word)).wrapping_mul(u128::from(FACTOR ^ seed | 1));
-        state = (product as u64) ^ ((product >> 64) as u64);
-    };
+    let mut mixer = Mixer::new(seed, value.len());
     let (words, rest) = value.as_chunks::<8>();
-    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    words.iter().for_each(|word| mixer.mix(fold(u64::from_le_bytes(*word))));
     if !rest.is_empty() {
-        mix(last_word(value));
+        mixer.mix(fold(last_word(value)));
     }
-    (state ^ state >> 32) as u32
+    mixer.hash()
+}
+
+/// A keyed hash of words.
+pub(crate) struct Mixer {
+    state: u64,
+    factor: u64,
+}
+
+impl Mixer {
+    /// For something of this length.
+    #[inline]
+    pub(crate) const fn new(seed: u64, length: usize) -> Self {
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        Self { state: seed ^ (length as u64).wrapping_mul(FACTOR), factor: FACTOR ^ seed | 1 }
+    }
+
+    #[inline]
+    pub(crate) const fn mix(&mut self, word: u64) {
+        let product = ((self.state ^ word) as u128).wrapping_mul(self.factor as u128);
+        self.state = (product as u64) ^ ((product >> 64) as u64);
+    }
+
+    #[inline]
+    pub(crate) const fn hash(&self) -> u32 {
+        (self.state ^ self.state >> 32) as u32
+    }
 }
 
 /// The end of a value of known length as a word: up to eight bytes, of which some may have been seen before. Read in

@@ -5,7 +5,8 @@
 //! by their signature and length.
 
 use super::Signature;
-use crate::waf::names::NameIndex;
+use crate::waf::numbers::Numbers;
+use crate::waf::scratch::make_room;
 
 /// Number of a class.
 pub(crate) type ClassId = u32;
@@ -21,7 +22,7 @@ pub(crate) struct Classes {
     signatures: Vec<Signature>,
     /// Operators that could match the values of a class: `words` for each.
     answers: Vec<u64>,
-    index: NameIndex,
+    index: Numbers,
     /// Classes of values without texts.
     plain: Vec<Plain>,
     /// An answer in the making.
@@ -44,6 +45,11 @@ impl Classes {
     pub(crate) fn new(words: usize) -> Self {
         let nothing = Plain { signature: 0, length: 0, class: NONE };
         Self { words, plain: vec![nothing; REMEMBERED], draft: vec![0; words], ..Self::default() }
+    }
+
+    /// Others of the same prefilter.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.words)
     }
 
     /// How many there are.
@@ -88,19 +94,25 @@ impl Classes {
     /// The class of values with this signature and the answer in `draft`.
     pub(super) fn of_draft(&mut self, signature: Signature) -> ClassId {
         let Self { words, signatures, answers, index, draft, .. } = self;
-        let hash = hash(signature, draft);
+        let own = hash(index, signature, draft);
         let is_it = |number: u32| {
             let start = number as usize * *words;
             signatures.get(number as usize) == Some(&signature)
                 && answers.get(start..start + *words).is_some_and(|answer| answer.iter().eq(draft.iter()))
         };
-        if let Some(class) = index.find(hash, is_it) {
+        if let Some(class) = index.find(own, is_it) {
             return class;
         }
         let class = signatures.len() as ClassId;
+        make_room(signatures, 1);
         signatures.push(signature);
+        make_room(answers, draft.len());
         answers.extend_from_slice(draft);
-        index.insert(hash, class);
+        index.insert(class, |index, class| {
+            let start = class as usize * *words;
+            let answer = answers.get(start..start + *words).unwrap_or_default();
+            hash(index, signatures.get(class as usize).copied().unwrap_or_default(), answer)
+        });
         class
     }
 }
@@ -114,9 +126,8 @@ fn place(signature: Signature, length: u8) -> usize {
     ((mixed(signature) ^ u64::from(length) << 17).wrapping_mul(SPREAD) >> 54) as usize % REMEMBERED
 }
 
-fn hash(signature: Signature, answer: &[u64]) -> u32 {
-    let mix = |state: u64, word: &u64| (state.rotate_left(23) ^ word).wrapping_mul(SPREAD);
-    (answer.iter().fold(mixed(signature), mix).wrapping_mul(SPREAD) >> 32) as u32
+fn hash(index: &Numbers, signature: Signature, answer: &[u64]) -> u32 {
+    index.hash([(signature >> 64) as u64, signature as u64].iter().chain(answer))
 }
 
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -5,13 +5,21 @@
 //! capture is another finding than what was found for those that do not. When there is no room nothing is noted, until
 //! values are forgotten.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
 use crate::limits::WAF_KEPT_FINDINGS;
 use crate::waf::operator::Evidence;
 use crate::waf::program::OperatorId;
 
+use super::known::ValueId;
+use super::store::SpanHasher;
+
 /// All that a worker knows for the rules of one prefilter.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    /// The newest finding of a value: its number plus one.
+    newest: HashMap<ValueId, u32, BuildHasherDefault<SpanHasher>>,
     entries: Vec<Finding>,
     /// Start and end of groups.
     places: Vec<Option<(u16, u16)>>,
@@ -37,14 +45,15 @@ const TEXT_BYTES: usize = 16;
 
 impl Findings {
     pub(super) fn clear(&mut self) {
+        self.newest.clear();
         self.entries.clear();
         self.places.clear();
         self.texts.clear();
     }
 
-    /// Writes what the operator found into `evidence`, if that is in the list that begins with number `first`.
-    pub(super) fn recall(&self, first: u32, operator: OperatorId, captures: bool, evidence: &mut Evidence) -> bool {
-        let mut number = first;
+    /// Writes what the operator found in a value into `evidence`, if that is known.
+    pub(super) fn recall(&self, id: ValueId, operator: OperatorId, captures: bool, evidence: &mut Evidence) -> bool {
+        let mut number = self.newest.get(&id).copied().unwrap_or_default();
         while let Some(finding) = self.entries.get((number as usize).wrapping_sub(1)) {
             if finding.operator != operator || finding.captures != captures {
                 number = finding.next;
@@ -65,25 +74,27 @@ impl Findings {
         false
     }
 
-    /// Notes what an operator found in a value whose list begins with number `first`; the list's new beginning.
-    pub(super) fn note(&mut self, first: u32, operator: OperatorId, captures: bool, evidence: &Evidence) -> u32 {
+    /// Notes what an operator found in a value.
+    pub(super) fn note(&mut self, id: ValueId, operator: OperatorId, captures: bool, evidence: &Evidence) {
         let phrase = evidence.phrase.as_deref().unwrap_or_default();
         let is_full = self.entries.len() >= WAF_KEPT_FINDINGS
             || self.places.len() + evidence.captures.len() > WAF_KEPT_FINDINGS * PLACES
             || self.texts.len() + phrase.len() > WAF_KEPT_FINDINGS * TEXT_BYTES;
         if is_full || evidence.geo.is_some() {
-            return first;
+            return;
         }
         let (first_place, first_text) = (self.places.len() as u32, self.texts.len() as u32);
         for place in &evidence.captures {
             let narrow = place.map(|(start, end)| Some((u16::try_from(start).ok()?, u16::try_from(end).ok()?)));
             let Some(place) = narrow.map_or(Some(None), |place| place.map(Some)) else {
                 self.places.truncate(first_place as usize);
-                return first;
+                return;
             };
             self.places.push(place);
         }
         self.texts.extend_from_slice(phrase);
+        let number = self.entries.len() as u32 + 1;
+        let next = self.newest.insert(id, number).unwrap_or_default();
         self.entries.push(Finding {
             operator,
             captures,
@@ -91,9 +102,8 @@ impl Findings {
             has_phrase: evidence.phrase.is_some(),
             first_place,
             first_text,
-            next: first,
+            next,
         });
-        self.entries.len() as u32
     }
 }
 
@@ -113,31 +123,32 @@ mod tests {
         let mut findings = Findings::default();
         let one = evidence(&[Some((0, 3)), None, Some((1, 2))], None);
         let other = evidence(&[], Some(b"s&1c"));
-        let first = findings.note(0, OperatorId(1), true, &one);
-        let second = findings.note(first, OperatorId(2), true, &other);
-        // Of another value.
-        let third = findings.note(0, OperatorId(1), true, &evidence(&[Some((5, 6))], None));
+        findings.note(7, OperatorId(1), true, &one);
+        findings.note(7, OperatorId(2), true, &other);
+        findings.note(8, OperatorId(1), true, &evidence(&[Some((5, 6))], None));
         let mut told = evidence(&[Some((9, 9))], Some(b"old"));
-        assert!(findings.recall(second, OperatorId(1), true, &mut told));
+        assert!(findings.recall(7, OperatorId(1), true, &mut told));
         assert_eq!((&told.captures, &told.phrase), (&one.captures, &None));
-        assert!(findings.recall(second, OperatorId(2), true, &mut told));
+        assert!(findings.recall(7, OperatorId(2), true, &mut told));
         assert_eq!((&told.captures, &told.phrase), (&other.captures, &other.phrase));
-        assert!(findings.recall(third, OperatorId(1), true, &mut told));
+        assert!(findings.recall(8, OperatorId(1), true, &mut told));
         assert_eq!(told.captures, [Some((5, 6))]);
-        assert!(!findings.recall(third, OperatorId(2), true, &mut told));
-        assert!(!findings.recall(second, OperatorId(1), false, &mut told));
-        assert!(!findings.recall(0, OperatorId(1), true, &mut told));
+        assert!(!findings.recall(8, OperatorId(2), true, &mut told));
+        assert!(!findings.recall(7, OperatorId(1), false, &mut told));
+        assert!(!findings.recall(9, OperatorId(1), true, &mut told));
+        findings.clear();
+        assert!(!findings.recall(7, OperatorId(1), true, &mut told));
     }
 
     #[test]
     fn what_there_is_no_room_for_is_not_noted() {
         let mut findings = Findings::default();
-        assert_eq!(findings.note(0, OperatorId(1), true, &evidence(&[Some((0, 1)), Some((0, 1 << 16))], None)), 0);
-        assert!(findings.places.is_empty());
-        let mut first = 0;
+        findings.note(7, OperatorId(1), true, &evidence(&[Some((0, 1)), Some((0, 1 << 16))], None));
+        assert!(findings.places.is_empty() && findings.entries.is_empty());
         for _ in 0..WAF_KEPT_FINDINGS + 1 {
-            first = findings.note(first, OperatorId(1), true, &evidence(&[Some((0, 1))], None));
+            findings.note(7, OperatorId(1), true, &evidence(&[Some((0, 1))], None));
         }
-        assert_eq!(first as usize, WAF_KEPT_FINDINGS);
+        assert_eq!(findings.entries.len(), WAF_KEPT_FINDINGS);
+        assert_eq!(findings.newest.get(&7), Some(&(WAF_KEPT_FINDINGS as u32)));
     }
 }

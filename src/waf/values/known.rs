@@ -10,8 +10,9 @@
 //! The fields of a client's requests come in the same order each time, so the value that followed a kept one last time
 //! is compared before a hash is worked out: beside it in memory, where the index is anywhere.
 //!
-//! Of a value little is stored: its class ([`Classes`]) says what could match it. What is found out about the value
-//! itself, by asking an operator, gets a row when there is something.
+//! Of a value little is stored, so that there is room for many: its class ([`Classes`]) says what could match it. What is
+//! found out about the value itself, by asking an operator, is a set that it shares with others ([`Lessons`]), as are the
+//! groups that need not be asked ([`Quiet`]).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
@@ -24,12 +25,15 @@ use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
 use crate::waf::operator::Evidence;
 use crate::waf::plan::Plan;
-use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId, is_set};
+use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId};
 use crate::waf::program::OperatorId;
+use crate::waf::scratch::make_room;
 use crate::waf::signature::Signature;
 
 use super::findings::Findings;
-use super::store::{Info, Place, SpanHasher, Store};
+use super::lessons::{LessonId, Lessons};
+use super::quiet::Quiet;
+use super::store::{Place, SpanHasher, Store};
 use super::visits::Visits;
 
 /// Number of a value; those that are known for one transaction only have [`PASSING`] set.
@@ -41,13 +45,15 @@ const PASSING: u32 = 1 << 31;
 /// No value, or no row.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Slots of the index of kept values; four times as many as values, so that the next free one is near.
-const SLOTS: usize = 4 * WAF_KEPT_VALUES;
+/// Slots of the index of kept values at the beginning, and at most; twice as many as values, so that the next free one is
+/// near.
+const FIRST_SLOTS: usize = 256;
+const SLOTS: usize = 2 * WAF_KEPT_VALUES;
 
 const _: () = assert!(WAF_KEPT_VALUES < u16::MAX as usize, "their numbers fit into the index");
 
 /// Slots that are looked at before a value counts as not kept.
-const PROBES: usize = 16;
+const PROBES: usize = 32;
 
 /// There is no room for more values: the rule has to be evaluated plainly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +64,17 @@ pub(crate) struct Full;
 pub(super) struct Known {
     /// The prefilter's; 0 is nobody's.
     id: u64,
-    /// Words of an answer.
-    words: usize,
-    /// How many transformations there are.
-    transformations: usize,
-    /// Words of `quiet` of each kept value.
-    quiet_words: usize,
     classes: Classes,
     /// What classes ask of checks.
     pub(super) visits: Visits,
     kept: Store,
-    /// What operators found in those.
+    /// Groups whose checks ask for nothing that kept values have.
+    quiet: Quiet,
+    /// What operators answered that were asked about values.
+    lessons: Lessons,
+    /// Kept values that this transaction learned something of.
+    learned: Vec<ValueId>,
+    /// What operators found in kept values.
     findings: Findings,
     /// Numbers of kept values plus one, by hash; open addressing.
     index: Vec<u16>,
@@ -92,12 +98,12 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             id: 0,
-            words: 0,
-            transformations: 0,
-            quiet_words: 0,
             classes: Classes::default(),
             visits: Visits::default(),
             kept: Store::default(),
+            quiet: Quiet::default(),
+            lessons: Lessons::default(),
+            learned: Vec::new(),
             findings: Findings::default(),
             index: Vec::new(),
             previous: NONE,
@@ -117,18 +123,21 @@ impl Known {
     /// Begins a phase.
     pub(super) fn begin(&mut self, filter: &Prefilter, plan: &Plan, serial: u64) {
         if self.id != filter.id() {
-            let (transformations, quiet_words) = (plan.transformations, plan.group_count().div_ceil(64));
-            let words = filter.words();
-            let classes = Classes::new(words);
-            *self = Self { id: filter.id(), words, transformations, quiet_words, classes, ..Self::default() };
+            *self = Self {
+                id: filter.id(),
+                classes: Classes::new(filter.words()),
+                lessons: Lessons::new(filter.words()),
+                quiet: Quiet::new(plan.group_count()),
+                ..Self::default()
+            };
         }
         if self.serial != serial {
             self.serial = serial;
             self.added = 0;
             self.previous = NONE;
-            self.passing.clear();
+            self.settle();
+            self.clear_passing();
             self.passing.shrink();
-            self.passing_texts.clear();
             if !self.places.is_empty() {
                 self.places.clear();
             }
@@ -156,36 +165,54 @@ impl Known {
         self.id
     }
 
+    /// What was learned of kept values is made ready for other transactions.
+    fn settle(&mut self) {
+        let Self { kept, lessons, learned, is_full, .. } = self;
+        for id in learned.drain(..) {
+            let Some(info) = kept.infos.get_mut(id as usize) else { continue };
+            info.lesson = lessons.settle(info.lesson).unwrap_or_else(|| {
+                *is_full = true;
+                NONE
+            });
+        }
+    }
+
+    fn clear_passing(&mut self) {
+        self.passing.clear();
+        self.passing_texts.clear();
+        self.lessons.clear_own();
+    }
+
     fn forget_kept(&mut self) {
         self.is_full = false;
         self.kept.clear();
+        self.quiet.clear();
+        self.lessons.clear();
+        self.learned.clear();
         self.findings.clear();
         self.index.fill(0);
         (self.previous, self.first) = (NONE, NONE);
         // Values that the transaction has had are forgotten with it, so nobody refers to a class any more.
         debug_assert!(self.passing.infos.is_empty());
         if self.classes.len() > WAF_KEPT_CLASSES {
-            self.classes = Classes::new(self.words);
+            self.classes = self.classes.anew();
             self.visits.clear();
         }
     }
 
     /// Forgets all that it found out, for comparisons of the engine with itself.
     pub(super) fn forget(&mut self) {
-        self.passing.clear();
-        self.passing_texts.clear();
+        self.clear_passing();
         self.places.clear();
         self.forget_kept();
-        self.classes = Classes::new(self.words);
+        self.classes = self.classes.anew();
         self.visits.clear();
     }
 
     /// Forgets what transformations made of values.
     pub(super) fn forget_steps(&mut self) {
-        for store in [&mut self.kept, &mut self.passing] {
-            store.steps.clear();
-            store.infos.iter_mut().for_each(|info| info.row = NONE);
-        }
+        self.kept.forget_steps();
+        self.passing.forget_steps();
     }
 
     fn store(&self, id: ValueId) -> (&Store, usize) {
@@ -215,7 +242,7 @@ impl Known {
             return Err(Full);
         }
         let class = filter.ask(memory, &mut self.classes, value, scope);
-        let id = self.passing.push(class, Place::Given(bytes), scope, 0) | PASSING;
+        let id = self.passing.push(class, Place::Given(bytes), scope) | PASSING;
         self.places.insert((bytes.buffer, bytes.span, scope), id);
         Ok(id)
     }
@@ -233,7 +260,7 @@ impl Known {
         }
         let place = self.hold(value)?;
         let class = filter.ask(memory, &mut self.classes, value, scope);
-        Ok(self.passing.push(class, place, scope, 0) | PASSING)
+        Ok(self.passing.push(class, place, scope) | PASSING)
     }
 
     /// The number of a value that is another one but for the case of letters, which makes its signature this one.
@@ -251,7 +278,7 @@ impl Known {
         }
         let place = self.hold(value)?;
         let class = filter.in_other_case(&mut self.classes, class, signature);
-        Ok(self.passing.push(class, place, scope, 0) | PASSING)
+        Ok(self.passing.push(class, place, scope) | PASSING)
     }
 
     /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before. If it is
@@ -272,16 +299,13 @@ impl Known {
             Err(ask) => ask,
         };
         let Store { infos, bytes, .. } = &self.passing;
-        let is_it = |number: u32| {
-            let place = infos.get(number as usize).map(|info| info.place);
-            matches!(place, Some(Place::Own(span)) if span.of(bytes) == value)
-        };
+        let is_it = |number: u32| infos.get(number as usize).is_some_and(|info| info.is_text(value, bytes));
         if let Some(number) = self.passing_texts.find(hash, is_it) {
             return Ok(number | PASSING);
         }
         let place = self.hold(value)?;
         let class = ask(&mut self.classes);
-        let number = self.passing.push(class, place, ALL, 0);
+        let number = self.passing.push(class, place, ALL);
         self.passing_texts.insert(hash, number);
         Ok(number | PASSING)
     }
@@ -298,8 +322,7 @@ impl Known {
     fn follow(&mut self, value: &[u8]) -> Option<ValueId> {
         let id = *self.following();
         let info = self.kept.infos.get(id as usize)?;
-        let is_it = matches!(info.place, Place::Own(span) if span.of(&self.kept.bytes) == value);
-        is_it.then(|| self.previous = id).map(|()| id)
+        info.is_text(value, &self.kept.bytes).then(|| self.previous = id).map(|()| id)
     }
 
     /// Makes room for a value for the duration of the transaction.
@@ -315,10 +338,11 @@ impl Known {
 
     /// Finds a value among the kept ones, or adds it; gives `ask` back when there is no room.
     fn keep<A: FnOnce(&mut Classes) -> ClassId>(&mut self, value: &[u8], hash: u32, ask: A) -> Result<ValueId, A> {
-        if self.index.is_empty() {
-            self.index.resize(SLOTS, 0);
+        if self.index.len() <= 2 * self.kept.infos.len() && self.index.len() < SLOTS {
+            self.grow_index();
         }
-        let mut place = hash as usize % SLOTS;
+        let slots = self.index.len();
+        let mut place = slot(hash, slots);
         for _ in 0..PROBES {
             let Some(slot) = self.index.get_mut(place) else { return Err(ask) };
             if *slot == 0 {
@@ -331,30 +355,45 @@ impl Known {
                     return Err(ask);
                 }
                 let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
+                make_room(bytes, value.len());
                 bytes.extend_from_slice(value);
                 let class = ask(&mut self.classes);
-                let id = self.kept.push(class, Place::Own(span), ALL, hash);
-                self.kept.quiet.resize(self.kept.quiet.len() + self.quiet_words, 0);
+                make_room(&mut self.kept.infos, 1);
+                let id = self.kept.push(class, Place::Own(span), ALL);
                 *slot = id as u16 + 1;
                 self.added += 1;
                 return Ok(id);
             }
             let id = u32::from(*slot) - 1;
-            if let Some(Info { place: Place::Own(span), hash: known, .. }) = self.kept.infos.get(id as usize)
-                && *known == hash
-                && span.of(&self.kept.bytes) == value
-            {
+            if self.kept.infos.get(id as usize).is_some_and(|info| info.is_text(value, &self.kept.bytes)) {
                 return Ok(id);
             }
-            place = (place + 1) % SLOTS;
+            place = if place + 1 < slots { place + 1 } else { 0 };
         }
         Err(ask)
+    }
+
+    /// Makes the index larger. A value for which there is no slot nearby is not found again.
+    #[cold]
+    fn grow_index(&mut self) {
+        let slots = (self.index.len() * 4).clamp(FIRST_SLOTS.min(SLOTS), SLOTS);
+        self.index.clear();
+        self.index.resize(slots, 0);
+        for (number, info) in (1..).zip(&self.kept.infos) {
+            let Place::Own(span) = info.place() else { continue };
+            let place = slot(names::hash(self.seed, span.of(&self.kept.bytes)), slots);
+            let mut near = (place..place + PROBES).map(|place| place % slots);
+            let free = near.find(|place| self.index.get(*place) == Some(&0));
+            if let Some(slot) = free.and_then(|place| self.index.get_mut(place)) {
+                *slot = number;
+            }
+        }
     }
 
     /// Where the bytes of a value are, and those of its store.
     pub(super) fn place(&self, id: ValueId) -> Option<(Place, &[u8])> {
         let (store, index) = self.store(id);
-        store.infos.get(index).map(|info| (info.place, store.bytes.as_slice()))
+        store.infos.get(index).map(|info| (info.place(), store.bytes.as_slice()))
     }
 
     /// The class of a value.
@@ -375,10 +414,7 @@ impl Known {
     #[inline]
     pub(super) fn len(&self, id: ValueId) -> usize {
         let (store, index) = self.store(id);
-        match store.infos.get(index).map(|info| info.place) {
-            Some(Place::Given(Bytes { span, .. }) | Place::Own(span)) => span.len as usize,
-            None => usize::MAX,
-        }
+        store.infos.get(index).map_or(usize::MAX, |info| info.len())
     }
 
     /// What is known of classes, and what they ask of checks.
@@ -392,21 +428,17 @@ impl Known {
         self.classes.signature(self.class(id))
     }
 
-    /// The answer of the prefilter for a value, and what was found out about it since.
+    /// What was learned of a value since the prefilter was asked.
     #[inline]
-    fn learned(&self, id: ValueId) -> (ClassId, Option<&[u64]>) {
+    fn lesson(&self, id: ValueId) -> LessonId {
         let (store, index) = self.store(id);
-        let Some(info) = store.infos.get(index) else { return (ClassId::MAX, None) };
-        (info.class, store.learned.get(info.learned as usize..).filter(|_| info.learned != NONE))
+        store.infos.get(index).map_or(NONE, |info| info.lesson)
     }
 
     /// Operators that could match a value as it is, a bit each.
     #[inline]
     pub(super) fn open(&self, id: ValueId) -> &[u64] {
-        match self.learned(id) {
-            (class, None) => self.classes.answer(class),
-            (_, Some(row)) => row.get(..self.words).unwrap_or_default(),
-        }
+        self.lessons.open(self.lesson(id)).unwrap_or_else(|| self.maybe(id))
     }
 
     /// Operators that could match a value or a form of it in another case, a bit each.
@@ -418,7 +450,7 @@ impl Known {
     /// Was an operator asked about the value?
     #[inline]
     pub(super) fn has_learned(&self, id: ValueId) -> bool {
-        self.learned(id).1.is_some()
+        self.lesson(id) != NONE
     }
 
     /// Did this visit come by a value last?
@@ -438,84 +470,70 @@ impl Known {
     /// Does no check of the group ask for anything that the value has?
     #[inline]
     pub(super) fn is_quiet(&self, id: ValueId, group: u32) -> bool {
-        let word = self.kept.quiet.get(id as usize * self.quiet_words + (group / 64) as usize);
-        id & PASSING == 0 && word.is_some_and(|word| word >> (group % 64) & 1 == 1)
+        id & PASSING == 0 && self.kept.infos.get(id as usize).is_some_and(|info| self.quiet.has(info.quiet, group))
     }
 
     /// No check of the group asks for anything that the value has.
     pub(super) fn note_quiet(&mut self, id: ValueId, group: u32) {
-        if id & PASSING == 0
-            && let Some(word) = self.kept.quiet.get_mut(id as usize * self.quiet_words + (group / 64) as usize)
-        {
-            *word |= 1 << (group % 64);
+        if id & PASSING != 0 {
+            return;
+        }
+        let Some(info) = self.kept.infos.get_mut(id as usize) else { return };
+        match self.quiet.with(info.quiet, group) {
+            Some(set) => info.quiet = set,
+            None => self.is_full = true,
         }
     }
 
     /// Is it known that the operator of this bit matches?
     pub(super) fn surely_matches(&self, id: ValueId, bit: u32) -> bool {
-        self.learned(id).1.is_some_and(|row| is_set(row.get(self.words..self.words * 2).unwrap_or_default(), bit))
+        self.lessons.surely_matches(self.lesson(id), bit)
     }
 
     /// The operator of this bit was asked, and does or does not match.
     pub(super) fn learn(&mut self, id: ValueId, bit: u32, is_match: bool) {
-        let Self { words, classes, kept, passing, .. } = self;
-        let (store, index) = if id & PASSING == 0 { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
+        let Self { classes, kept, passing, lessons, learned, .. } = self;
+        let is_kept = id & PASSING == 0;
+        let (store, index) = if is_kept { (kept, id as usize) } else { (passing, (id & !PASSING) as usize) };
         let Some(info) = store.infos.get_mut(index) else { return };
-        if info.learned == NONE {
-            if !is_match && !is_set(classes.answer(info.class), bit) {
-                // The class says so already.
-                return;
-            }
-            info.learned = store.learned.len() as u32;
-            store.learned.extend_from_slice(classes.answer(info.class));
-            store.learned.resize(info.learned as usize + 2 * *words + 1, 0);
-        }
-        let place = info.learned as usize + (bit / 64) as usize;
-        let (place, mask) = if is_match { (place + *words, 1 << (bit % 64)) } else { (place, 0) };
-        if let Some(word) = store.learned.get_mut(place) {
-            *word = *word & !(1 << (bit % 64)) | mask;
+        let before = info.lesson;
+        info.lesson = lessons.learn(before, classes.answer(info.class), bit, is_match);
+        if is_kept && before != info.lesson {
+            learned.push(id);
         }
     }
 
     /// Writes what an operator found in the value into `evidence`, if it is known.
     pub(super) fn recall(&self, id: ValueId, operator: OperatorId, captures: bool, evidence: &mut Evidence) -> bool {
-        let first = self.learned(id).1.and_then(|row| row.get(self.words * 2).copied()).unwrap_or_default();
-        id & PASSING == 0 && self.findings.recall(first as u32, operator, captures, evidence)
+        id & PASSING == 0 && self.findings.recall(id, operator, captures, evidence)
     }
 
-    /// Notes what an operator found in the value; that it matches was learned before.
+    /// Notes what an operator found in the value.
     pub(super) fn note_finding(&mut self, id: ValueId, operator: OperatorId, captures: bool, evidence: &Evidence) {
-        let Self { kept, findings, words, .. } = self;
-        if id & PASSING != 0 {
-            return;
-        }
-        let row = kept.infos.get(id as usize).map_or(NONE, |info| info.learned);
-        if let Some(first) = kept.learned.get_mut((row as usize).saturating_add(*words * 2)) {
-            *first = findings.note(*first as u32, operator, captures, evidence).into();
+        if id & PASSING == 0 {
+            self.findings.note(id, operator, captures, evidence);
         }
     }
 
     /// What a transformation made of a value, if it is known.
+    #[inline]
     pub(super) fn step(&self, id: ValueId, transformation: usize) -> Option<ValueId> {
         let (store, index) = self.store(id);
-        let row = store.infos.get(index)?.row;
-        if row == NONE {
-            return None;
-        }
-        store.steps.get(row as usize + transformation).copied().filter(|id| *id != NONE)
+        store.step(index, transformation)
     }
 
-    /// Notes what a transformation made of a value.
+    /// Notes what a transformation made of a value of which that was not known.
     pub(super) fn note_step(&mut self, id: ValueId, transformation: usize, result: ValueId) {
         if id & PASSING == 0 && result & PASSING != 0 {
             // It would outlive what it refers to.
             return;
         }
-        let width = self.transformations;
         let (store, index) = self.store_mut(id);
-        let row = store.row(index as u32, width);
-        if let Some(slot) = store.steps.get_mut(row.saturating_add(transformation)) {
-            *slot = result;
-        }
+        store.note_step(index, transformation, result);
     }
+}
+
+/// Where a value with this hash would be in an index of so many slots.
+const fn slot(hash: u32, slots: usize) -> usize {
+    ((hash as u64 * slots as u64) >> 32) as usize
 }

@@ -6,6 +6,9 @@
 
 mod findings;
 mod known;
+mod lessons;
+mod quiet;
+mod sets;
 mod sources;
 mod store;
 mod visits;
@@ -20,6 +23,7 @@ use super::scratch::RegexCaches;
 use super::signature::Signature;
 use super::transaction::Transaction;
 use super::transformation::{Transformation, Trigger};
+use crate::limits::WAF_KEPT_BUFFER_BYTES;
 
 use known::Known;
 pub(crate) use known::{Full, ValueId};
@@ -105,6 +109,9 @@ impl PhaseValues {
         if !is_same_transaction {
             self.serial = transaction.serial;
             self.text.clear();
+            // One large request shall not hold memory for good.
+            self.text.shrink_to(WAF_KEPT_BUFFER_BYTES);
+            self.output.shrink_to(WAF_KEPT_BUFFER_BYTES);
         }
         let plan = &program.plan;
         let filter = plan.prefilter(phase);
@@ -126,6 +133,7 @@ impl PhaseValues {
         if !continues {
             self.head_stamp = self.stamp;
             self.members.clear();
+            self.members.shrink_to(WAF_KEPT_BUFFER_BYTES / size_of::<Member>());
             self.recent.clear();
             self.recent.resize(RECENT, (NOWHERE, 0));
             // The head stays what it is.

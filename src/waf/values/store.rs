@@ -3,41 +3,52 @@
 use std::hash::Hasher;
 
 use super::known::{NONE, ValueId};
+use super::lessons::LessonId;
+use super::quiet::QuietId;
 use crate::limits::{WAF_PHASE_BYTES, WAF_PHASE_VALUES};
-use crate::waf::collection::{Bytes, Span};
+use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::prefilter::{ClassId, ScopeId};
+use crate::waf::scratch::make_room;
 
 /// Values, kept or passing.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     pub(super) infos: Vec<Info>,
-    /// What operators answered that were asked: of each value with such a row, those that could still match it as it
-    /// is, and behind these those that certainly match; `words` each. Then the number of the first of its findings.
-    pub(super) learned: Vec<u64>,
-    /// Groups whose checks ask for nothing that a kept value has, a bit each.
-    pub(super) quiet: Vec<u64>,
-    /// What each transformation makes of a value; a row for those that have been transformed.
-    pub(super) steps: Vec<ValueId>,
+    /// What transformations make of values, a list for each value. Most have one entry or none.
+    steps: Vec<Step>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// What is stored of a value.
+/// What a transformation makes of a value.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    transformation: u32,
+    result: ValueId,
+    /// Another one of the same value.
+    next: u32,
+}
+
+/// What is stored of a value: half a line of the processor's caches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Info {
     pub(super) class: ClassId,
-    pub(super) place: Place,
+    span: Span,
+    /// Where the span is: in a buffer of the transaction, or in the store.
+    buffer: Option<Buffer>,
     /// What it was looked through for.
     pub(super) scope: ScopeId,
-    /// Its row of `steps`.
-    pub(super) row: u32,
-    /// Where its row of `learned` begins.
-    pub(super) learned: u32,
-    pub(super) hash: u32,
+    /// Groups whose checks ask for nothing that it has, if it is a kept one.
+    pub(super) quiet: QuietId,
+    /// The first of its `steps`.
+    step: u32,
+    pub(super) lesson: LessonId,
     /// The visit of a group that came by last.
     pub(super) visit: u32,
     /// The kept value that was asked for behind this one last.
     pub(super) next: ValueId,
 }
+
+const _: () = assert!(size_of::<Info>() == 32, "tens of thousands are kept");
 
 /// Where the bytes of a value are.
 #[derive(Debug, Clone, Copy)]
@@ -48,36 +59,76 @@ pub(super) enum Place {
     Own(Span),
 }
 
+impl Info {
+    pub(super) fn place(&self) -> Place {
+        match self.buffer {
+            Some(buffer) => Place::Given(Bytes { buffer, span: self.span }),
+            None => Place::Own(self.span),
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) const fn len(&self) -> usize {
+        self.span.len as usize
+    }
+
+    /// Is this its text, which is in the store?
+    pub(super) fn is_text(&self, value: &[u8], bytes: &[u8]) -> bool {
+        self.buffer.is_none() && self.len() == value.len() && self.span.of(bytes) == value
+    }
+}
+
 impl Store {
     pub(super) fn clear(&mut self) {
         self.infos.clear();
-        self.learned.clear();
-        self.quiet.clear();
         self.steps.clear();
         self.bytes.clear();
     }
 
     /// One large request shall not hold memory for good.
     pub(super) fn shrink(&mut self) {
-        if self.bytes.capacity() > WAF_PHASE_BYTES / 8 || self.infos.capacity() > WAF_PHASE_VALUES / 16 {
+        if self.bytes.capacity() > WAF_PHASE_BYTES / 32 || self.infos.capacity() > WAF_PHASE_VALUES / 32 {
             *self = Self::default();
         }
     }
 
-    pub(super) fn push(&mut self, class: ClassId, place: Place, scope: ScopeId, hash: u32) -> u32 {
+    pub(super) fn push(&mut self, class: ClassId, place: Place, scope: ScopeId) -> u32 {
         let id = self.infos.len() as u32;
-        self.infos.push(Info { class, place, scope, row: NONE, learned: NONE, hash, visit: 0, next: NONE });
+        let (buffer, span) = match place {
+            Place::Given(Bytes { buffer, span }) => (Some(buffer), span),
+            Place::Own(span) => (None, span),
+        };
+        let info = Info { class, span, buffer, scope, quiet: 0, step: NONE, lesson: NONE, visit: 0, next: NONE };
+        self.infos.push(info);
         id
     }
 
-    pub(super) fn row(&mut self, index: u32, width: usize) -> usize {
-        let next = self.steps.len() as u32;
-        let Some(info) = self.infos.get_mut(index as usize) else { return usize::MAX };
-        if info.row == NONE {
-            info.row = next;
-            self.steps.resize(self.steps.len() + width, NONE);
+    /// What a transformation made of a value, if it is known.
+    #[inline]
+    pub(super) fn step(&self, index: usize, transformation: usize) -> Option<ValueId> {
+        let mut number = self.infos.get(index)?.step;
+        while let Some(step) = self.steps.get(number as usize) {
+            if step.transformation as usize == transformation {
+                return Some(step.result);
+            }
+            number = step.next;
         }
-        info.row as usize
+        None
+    }
+
+    /// Notes what a transformation made of a value of which that was not known.
+    pub(super) fn note_step(&mut self, index: usize, transformation: usize, result: ValueId) {
+        debug_assert!(self.step(index, transformation).is_none());
+        let Some(info) = self.infos.get_mut(index) else { return };
+        let next = std::mem::replace(&mut info.step, self.steps.len() as u32);
+        make_room(&mut self.steps, 1);
+        self.steps.push(Step { transformation: transformation as u32, result, next });
+    }
+
+    /// Forgets what transformations made of values.
+    pub(super) fn forget_steps(&mut self) {
+        self.steps.clear();
+        self.infos.iter_mut().for_each(|info| info.step = NONE);
     }
 }
 

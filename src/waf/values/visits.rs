@@ -12,10 +12,11 @@ use std::ops::Range;
 use super::known::{Full, ValueId};
 use super::{Member, PhaseValues, Program, Transaction};
 use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
-use crate::waf::names::NameIndex;
+use crate::waf::numbers::Numbers;
 use crate::waf::plan::{Check, Group, Layout};
 use crate::waf::prefilter::{ClassId, Classes, set};
 use crate::waf::program::RuleIndex;
+use crate::waf::scratch::make_room;
 use crate::waf::signature::{CAPITALS, SMALL, Signature};
 use crate::waf::transformation::{Transformation, Trigger};
 
@@ -36,14 +37,21 @@ const NONE: TasksId = TasksId::MAX;
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     key: (ClassId, TasksId),
-    /// In `Visits::loud`.
-    loud: (u32, u32),
-    /// In `Visits::rules`.
-    rules: (u32, u32),
-    /// In `Visits::changes`.
-    changes: (u32, u32),
+    /// Where its own begin, each up to where those of the next entry do: in `Visits::loud`,
+    loud: u32,
+    /// in `Visits::rules`,
+    rules: u32,
+    /// and in `Visits::changes`.
+    changes: u32,
     /// The visit that added the candidates last.
     visit: u32,
+}
+
+/// What an entry has of the lists.
+struct Own {
+    loud: Range<usize>,
+    rules: Range<usize>,
+    changes: Range<usize>,
 }
 
 /// A function that changes values of a class, and what is left to be asked of the result.
@@ -65,7 +73,7 @@ pub(super) struct Visits {
     tasks: Vec<Task>,
     ids: HashMap<Box<[Task]>, TasksId>,
     entries: Vec<Entry>,
-    index: NameIndex,
+    index: Numbers,
     /// Checks that ask for something that values of a class have.
     loud: Vec<u32>,
     /// What these set among the candidates.
@@ -130,15 +138,30 @@ impl Visits {
         self.index.find(hash(key), |number| self.entries.get(number as usize).is_some_and(|entry| entry.key == key))
     }
 
+    /// An entry, and what it has of the lists.
+    #[inline]
+    fn entry(&mut self, number: u32) -> Option<(&mut Entry, Own)> {
+        let ends = match self.entries.get(number as usize + 1) {
+            Some(next) => (next.loud as usize, next.rules as usize, next.changes as usize),
+            None => (self.loud.len(), self.rules.len(), self.changes.len()),
+        };
+        let entry = self.entries.get_mut(number as usize)?;
+        let own = Own {
+            loud: entry.loud as usize..ends.0,
+            rules: entry.rules as usize..ends.1,
+            changes: entry.changes as usize..ends.2,
+        };
+        Some((entry, own))
+    }
+
     /// Works out what becomes of tasks with values of a class; nothing when there is no room for it.
     fn add(&mut self, program: &Program, layout: &Layout, classes: &Classes, key: (ClassId, TasksId)) -> Option<u32> {
         if self.entries.len() >= WAF_KEPT_VISITS {
             return None;
         }
         let (class, tasks) = key;
-        let (first_loud, first_change) = (self.loud.len() as u32, self.changes.len() as u32);
-        let first_rule = self.rules.len() as u32;
-        let mut changes: Vec<(Transformation, Vec<Task>)> = Vec::new();
+        let (loud, rules, changes) = (self.loud.len() as u32, self.rules.len() as u32, self.changes.len() as u32);
+        let mut left_by: Vec<(Transformation, Vec<Task>)> = Vec::new();
         for number in 0..self.list(tasks).len() {
             let Some(task) = self.list(tasks).get(number).copied() else { break };
             let (is_loud, change) = outcome(program, layout, classes, class, task);
@@ -149,25 +172,22 @@ impl Visits {
                 }
             }
             let Some((transformation, left)) = change else { continue };
-            match changes.iter_mut().find(|(other, _)| *other == transformation) {
+            match left_by.iter_mut().find(|(other, _)| *other == transformation) {
                 Some((_, tasks)) => tasks.push(left),
-                None => changes.push((transformation, vec![left])),
+                None => left_by.push((transformation, vec![left])),
             }
         }
-        for (transformation, tasks) in changes {
+        for (transformation, tasks) in left_by {
             let shortest = tasks.iter().map(|task| shortest(program, layout, *task)).min().unwrap_or(0);
             let tasks = self.intern(tasks);
+            make_room(&mut self.changes, 1);
             self.changes.push(Change { transformation, tasks, shortest });
         }
         let number = self.entries.len() as u32;
-        self.entries.push(Entry {
-            key,
-            loud: (first_loud, self.loud.len() as u32),
-            rules: (first_rule, self.rules.len() as u32),
-            changes: (first_change, self.changes.len() as u32),
-            visit: 0,
-        });
-        self.index.insert(hash(key), number);
+        make_room(&mut self.entries, 1);
+        self.entries.push(Entry { key, loud, rules, changes, visit: 0 });
+        let entries = &self.entries;
+        self.index.insert(number, |_, number| entries.get(number as usize).map_or(0, |entry| hash(entry.key)));
         Some(number)
     }
 }
@@ -393,18 +413,18 @@ impl PhaseValues {
         let (classes, visits) = known.classes();
         let found = visits.find((class, tasks)).or_else(|| visits.add(program, layout, classes, (class, tasks)));
         let visit = visits.visit;
-        let Some(entry) = found.and_then(|number| visits.entries.get_mut(number as usize)) else {
+        let Some((entry, own)) = found.and_then(|number| visits.entry(number)) else {
             return self.visit_singly(program, transaction, layout, id, tasks, candidates);
         };
         let is_added = entry.visit == visit;
         if !has_learned {
             entry.visit = visit;
         }
-        let Entry { loud, rules, changes, .. } = *entry;
-        if loud.0 != loud.1 {
+        let Own { loud, rules, changes } = own;
+        if !loud.is_empty() {
             let Self { known, current, is_loud, suspects, stamp, visited, .. } = self;
             let Some(known) = known.get(*current) else { return };
-            let checks = known.visits.loud.get(loud.0 as usize..loud.1 as usize).unwrap_or_default();
+            let checks = known.visits.loud.get(loud).unwrap_or_default();
             if has_learned {
                 for check in checks.iter().filter_map(|number| layout.check(*number)) {
                     layout.each_candidate(check, known.open(id), |rule| {
@@ -415,7 +435,7 @@ impl PhaseValues {
                 }
             } else {
                 *is_loud = true;
-                for rule in known.visits.rules.get(rules.0 as usize..rules.1 as usize).unwrap_or_default() {
+                for rule in known.visits.rules.get(rules).unwrap_or_default() {
                     if !is_added {
                         set(candidates, *rule);
                     }
@@ -423,8 +443,8 @@ impl PhaseValues {
                 }
             }
         }
-        for number in changes.0..changes.1 {
-            let Some(change) = self.known().visits.changes.get(number as usize).copied() else { break };
+        for number in changes {
+            let Some(change) = self.known().visits.changes.get(number).copied() else { break };
             if change.transformation.longest_result(self.known().len(id)) < change.shortest {
                 continue;
             }

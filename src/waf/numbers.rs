@@ -1,0 +1,104 @@
+//! Finding things that are numbered by what they are, in four bytes each.
+//!
+//! The things are kept by whoever asks, who compares them too, and says their hashes anew when the index grows. What
+//! things there are depends on clients, so hashes are keyed.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::names::Mixer;
+
+/// Slots at the beginning. A power of two, as is every later size.
+const SLOTS: usize = 16;
+
+/// Numbers of things by hash; open addressing, at most five eighths full.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    seed: u64,
+    /// A number plus one; 0 is free.
+    slots: Vec<u32>,
+    count: usize,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { seed: RandomState::new().hash_one(0_u8), slots: Vec::new(), count: 0 }
+    }
+}
+
+impl Numbers {
+    /// Forgets all, and gives the memory back.
+    pub(crate) fn clear(&mut self) {
+        (self.slots, self.count) = (Vec::new(), 0);
+    }
+
+    /// The hash of a thing that consists of these words.
+    #[inline]
+    pub(crate) fn hash<'w>(&self, words: impl IntoIterator<Item = &'w u64>) -> u32 {
+        let mut mixer = Mixer::new(self.seed, 0);
+        words.into_iter().for_each(|word| mixer.mix(*word));
+        mixer.hash()
+    }
+
+    /// The number of the thing for which `is_it` says yes, among those with about this hash.
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut place = hash as usize & mask;
+        loop {
+            let number = self.slots.get(place)?.checked_sub(1)?;
+            if is_it(number) {
+                return Some(number);
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    /// Adds a number that is not in; `hash` says those of all that are.
+    pub(crate) fn insert(&mut self, number: u32, hash: impl Fn(&Self, u32) -> u32) {
+        if self.slots.len() * 5 <= self.count * 8 {
+            let size = (self.slots.len() * 2).max(SLOTS);
+            let old = std::mem::replace(&mut self.slots, vec![0; size]);
+            for number in old.into_iter().filter_map(|slot| slot.checked_sub(1)) {
+                self.put(number, hash(self, number));
+            }
+        }
+        self.count += 1;
+        self.put(number, hash(self, number));
+    }
+
+    fn put(&mut self, number: u32, hash: u32) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut place = hash as usize & mask;
+        while self.slots.get(place).is_some_and(|slot| *slot != 0) {
+            place = (place + 1) & mask;
+        }
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = number + 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_found_and_nothing_else() {
+        let things: Vec<u64> = (0..1000).map(|number| number * number * 7).collect();
+        // Many have the same.
+        let hash = |thing: u64| (thing % 37 * 0x0101) as u32;
+        let mut numbers = Numbers::default();
+        let find = |numbers: &Numbers, thing: u64| numbers.find(hash(thing), |number| things[number as usize] == thing);
+        assert_eq!(find(&numbers, 0), None);
+        for number in 0..1000 {
+            assert_eq!(find(&numbers, things[number]), None);
+            numbers.insert(number as u32, |_, number| hash(things[number as usize]));
+        }
+        for (number, thing) in (0..).zip(&things) {
+            assert_eq!(find(&numbers, *thing), Some(number));
+        }
+        assert_eq!(find(&numbers, 5), None);
+        numbers.clear();
+        assert_eq!(find(&numbers, 0), None);
+    }
+}
