@@ -14,7 +14,8 @@ mod candidates;
 pub(crate) use candidates::CandidateScratch;
 
 use super::action::disrupt;
-use super::collection::{Collector, Value, Variable, Wanted, is_excluded};
+use super::collection::matched::Matched;
+use super::collection::{Buffer, Collector, Value, Variable, Wanted, is_excluded};
 use super::line;
 use super::operate;
 use super::operator::Outcome;
@@ -293,18 +294,28 @@ fn conclude(
     if !is_hit && !is_match {
         return false;
     }
-    // From here on the transaction changes, so what matched is copied out of its buffers.
+    // From here on the transaction changes, so what matched is copied out of its buffers: at once to where MATCHED_VAR has
+    // it, unless it comes from there.
     let mut subject = std::mem::take(&mut scratch.subject);
     let mut name = std::mem::take(&mut scratch.name);
-    subject.clear();
-    subject.extend_from_slice(match changed {
-        Some(changed) => changed,
-        None => transaction.bytes(program, text, value.bytes),
-    });
+    let is_apart = !is_match || changed.is_none() && value.bytes.buffer == Buffer::Matched;
+    if is_apart {
+        subject.clear();
+        subject.extend_from_slice(changed.unwrap_or_else(|| transaction.bytes(program, text, value.bytes)));
+    }
+    if is_match {
+        value_name(program, transaction, value, text, &mut name);
+    }
+    let mut matched = std::mem::take(&mut transaction.matched);
+    if is_match {
+        let bytes = if is_apart { Some(&*subject) } else { changed };
+        matched.remember(&name, bytes.unwrap_or_else(|| transaction.bytes(program, text, value.bytes)));
+    }
     if is_hit {
+        let bytes = if is_match { matched.last_value() } else { &subject };
         let evidence = std::mem::take(&mut scratch.evidence);
         if rule.captures {
-            transaction.take_captures(&subject, &evidence);
+            transaction.take_captures(bytes, &evidence);
         }
         if let Some(record) = &evidence.geo {
             transaction.take_geo(record);
@@ -312,15 +323,16 @@ fn conclude(
         scratch.evidence = evidence;
     }
     if is_match {
-        value_name(program, transaction, value, text, &mut name);
-        act(program, transaction, scratch, index, rule, value, &name, &subject, is_hit);
+        act(program, transaction, scratch, index, rule, value, &name, matched, is_hit);
+    } else {
+        transaction.matched = matched;
     }
     scratch.subject = subject;
     scratch.name = name;
     is_match
 }
 
-/// Does what the rule asks for when it matches a value.
+/// Does what the rule asks for when it matches a value, which `matched` has.
 #[expect(clippy::too_many_arguments, reason = "the three kinds of data, the place in them and what is there")]
 fn act(
     program: &Program,
@@ -330,7 +342,7 @@ fn act(
     rule: &Rule,
     value: &Value,
     name: &[u8],
-    subject: &[u8],
+    matched: Matched,
     is_hit: bool,
 ) {
     let has_line = program.head(rule).logs && transaction.has_lines && transaction.takes_matches();
@@ -338,7 +350,7 @@ fn act(
     let message = if needs_message {
         let operator = program.operator(rule.operator);
         let shown = name.get(..limits::WAF_LOG_TEXT_BYTES).unwrap_or(name);
-        operate::message(operator, scratch, subject, shown, full_name(rule, program, value, shown), is_hit)
+        operate::message(operator, scratch, matched.last_value(), shown, full_name(rule, program, value, shown), is_hit)
     } else {
         Vec::new()
     };
@@ -347,7 +359,7 @@ fn act(
     if let Some(severity) = severity.filter(|severity| *severity < transaction.highest_severity) {
         transaction.highest_severity = severity;
     }
-    transaction.matched.remember(name, subject);
+    transaction.matched = matched;
     if transaction.control.audit_engine != AuditEngine::Off {
         transaction.audit.note_match(index);
     }

@@ -159,46 +159,63 @@ impl Text {
         rule: Option<RuleIndex>,
         out: &mut Vec<u8>,
     ) {
+        self.expand_within(usize::MAX, program, transaction, scratch, rule, out);
+    }
+
+    /// Fills `out` up to so many bytes with the expanded text, of which the rest is left out.
+    pub(crate) fn expand_within(
+        &self,
+        most: usize,
+        program: &Program,
+        transaction: &Transaction,
+        scratch: &mut Scratch,
+        rule: Option<RuleIndex>,
+        out: &mut Vec<u8>,
+    ) {
+        let append = |text: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(text.get(..most.saturating_sub(out.len())).unwrap_or(text));
+        };
         for segment in &self.segments {
-            match segment {
-                Segment::Literal(text) => out.extend_from_slice(text),
-                Segment::Nothing => {}
+            let (variable, wanted) = match segment {
+                Segment::Literal(text) => {
+                    append(text, out);
+                    continue;
+                }
+                Segment::Nothing => continue,
                 Segment::Slot(slot) => {
                     if let Some(span) = transaction.tx.slot(*slot) {
-                        out.extend_from_slice(span.of(&transaction.arena));
+                        append(span.of(&transaction.arena), out);
                     }
+                    continue;
                 }
                 // What nearly every message about a match asks for.
-                Segment::Variable(Variable::MatchedVar, _) => out.extend_from_slice(transaction.matched.last_value()),
+                Segment::Variable(Variable::MatchedVar, _) => {
+                    append(transaction.matched.last_value(), out);
+                    continue;
+                }
                 Segment::Variable(Variable::MatchedVarName, _) => {
-                    out.extend_from_slice(transaction.matched.last_name())
+                    append(transaction.matched.last_name(), out);
+                    continue;
                 }
-                Segment::Variable(variable, Some(key)) => {
-                    first_value(*variable, Wanted::Key(key), program, transaction, scratch, rule, out);
-                }
-                Segment::Variable(variable, None) => {
-                    first_value(*variable, Wanted::All, program, transaction, scratch, rule, out);
-                }
-                Segment::Pattern(variable, regex) => {
-                    first_value(*variable, Wanted::Regex(regex, None), program, transaction, scratch, rule, out);
-                }
-                Segment::XPath(id) => {
-                    first_value(Variable::Xml, Wanted::XPath(*id), program, transaction, scratch, rule, out);
-                }
-            }
+                Segment::Variable(variable, Some(key)) => (*variable, Wanted::Key(key)),
+                Segment::Variable(variable, None) => (*variable, Wanted::All),
+                Segment::Pattern(variable, regex) => (*variable, Wanted::Regex(regex, None)),
+                Segment::XPath(id) => (Variable::Xml, Wanted::XPath(*id)),
+            };
+            with_first_value(variable, wanted, program, transaction, scratch, rule, |text| append(text, out));
         }
     }
 }
 
-/// Appends the first of the values that are wanted.
-fn first_value(
+/// Shows the first of the values that are wanted.
+fn with_first_value(
     variable: Variable,
     wanted: Wanted<'_>,
     program: &Program,
     transaction: &Transaction,
     scratch: &mut Scratch,
     rule: Option<RuleIndex>,
-    out: &mut Vec<u8>,
+    show: impl FnOnce(&[u8]),
 ) {
     let mut values: Vec<Value> = std::mem::take(&mut scratch.macro_values);
     let mut text = std::mem::take(&mut scratch.macro_text);
@@ -207,7 +224,7 @@ fn first_value(
     let mut collector = Collector { program, values: &mut values, text: &mut text, caches: &mut scratch.caches };
     transaction.collect(variable, wanted, rule, &mut collector);
     if let Some(value) = values.first() {
-        out.extend_from_slice(transaction.bytes(program, &text, value.bytes));
+        show(transaction.bytes(program, &text, value.bytes));
     }
     scratch.macro_values = values;
     scratch.macro_text = text;

@@ -78,8 +78,8 @@ fn expand(
     let mut text = |text: &Text| match text.literal() {
         Some(literal) => line::bounded(literal),
         None => {
-            let mut expanded = super::expanded(text, program, transaction, scratch, rule);
-            expanded.truncate(limits::WAF_LOG_TEXT_BYTES);
+            let mut expanded = Vec::with_capacity(text.source().len() + 32);
+            text.expand_within(limits::WAF_LOG_TEXT_BYTES, program, transaction, scratch, Some(rule), &mut expanded);
             expanded
         }
     };

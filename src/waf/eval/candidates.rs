@@ -239,7 +239,9 @@ fn act_on_slot(
         None => {}
     }
     value_name(program, transaction, &value, &[], &mut name);
-    act(program, transaction, scratch, index, rule, &value, &name, &subject, !rule.is_negated);
+    let mut matched = std::mem::take(&mut transaction.matched);
+    matched.remember(&name, &subject);
+    act(program, transaction, scratch, index, rule, &value, &name, matched, !rule.is_negated);
     scratch.subject = subject;
     scratch.name = name;
     true
