@@ -205,7 +205,7 @@ struct Inner {
     /// Tells where groups are, in most matches in fewer steps than it takes to make an automaton that does; made when
     /// there first is one.
     tracer: OnceLock<Backtracker>,
-    /// Steps that it took.
+    /// Steps that it took, but for the first of each search.
     traced: AtomicU64,
     /// May the automaton tell otherwise where groups are?
     has_idle_rounds: bool,
@@ -227,6 +227,10 @@ const TRACE_STEPS: u64 = 100_000;
 
 /// For each byte of the pattern.
 const TRACE_STEPS_PER_BYTE: u64 = 200;
+
+/// So many steps of a search do not count: the automata would not find groups much sooner, and take tens of kilobytes of
+/// what a worker may keep.
+const FREE_TRACE_STEPS: u64 = 1000;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -358,7 +362,7 @@ impl Regex {
         let tracer = (inner.backtracker.is_none() && inner.scanner.is_some()).then(|| self.tracer());
         if let Some(tracer) = tracer.filter(|_| !inner.is_traced_out()) {
             let found = tracer.search(&mut cache.memory, haystack, start, start, REGEX_TRACE_STEPS);
-            inner.traced.fetch_add(cache.memory.steps(), Ordering::Relaxed);
+            inner.traced.fetch_add(cache.memory.steps().saturating_sub(FREE_TRACE_STEPS), Ordering::Relaxed);
             if let Ok(is_match) = found {
                 if is_match {
                     captures.take(cache.memory.slots());
