@@ -7,17 +7,19 @@ use crate::set::Request;
 /// What one engine took and said, by request.
 pub(crate) struct Column {
     name: String,
+    /// Of the first round: nothing was known of any request.
+    first: Vec<u64>,
     times: Vec<u64>,
     pub(crate) decisions: Vec<Decision>,
 }
 
 impl Column {
     pub(crate) fn new(name: &str, answers: &[(u64, Decision)]) -> Self {
-        let (times, decisions) = answers.iter().copied().unzip();
-        Self { name: name.into(), times, decisions }
+        let (times, decisions): (Vec<u64>, _) = answers.iter().copied().unzip();
+        Self { name: name.into(), first: times.clone(), times, decisions }
     }
 
-    /// The faster of two rounds for each request.
+    /// The fastest of the rounds for each request.
     pub(crate) fn merge(&mut self, answers: &[(u64, Decision)]) {
         for (own, (time, _)) in self.times.iter_mut().zip(answers) {
             *own = (*own).min(*time);
@@ -44,6 +46,8 @@ pub(crate) fn print(requests: &[Request], scenarios: usize, columns: &[Column]) 
     if all.is_empty() {
         return;
     }
+    let firsts = columns.iter().map(|column| Figures::of(column.first[all.clone()].to_vec()).mean);
+    row("traffic, mean of round 1", "", firsts, "");
     let figures: Vec<Figures> = columns.iter().map(|column| Figures::of(column.times[all.clone()].to_vec())).collect();
     let bytes: usize = requests[all.clone()].iter().map(|request| request.subject.bytes()).sum();
     let mean = (bytes / all.len()).to_string();
