@@ -128,6 +128,13 @@ pub const WAF_KEPT_PER_TRANSACTION: usize = WAF_KEPT_VALUES / if cfg!(fuzzing) {
 /// Bytes of the values that a worker knows from request to request.
 pub const WAF_KEPT_BYTES: usize = if cfg!(fuzzing) { 768 } else { 4 * 1024 * 1024 };
 
+/// Bytes in which it says of those values which groups of rules need not look at them: of 500 groups of rules and more
+/// fewer values are known.
+pub const WAF_KEPT_QUIET_BYTES: usize = if cfg!(fuzzing) { 512 } else { 4 * 1024 * 1024 };
+
+/// What transformations make of those values, that a worker knows from request to request.
+pub const WAF_KEPT_STEPS: usize = if cfg!(fuzzing) { 96 } else { 128 * 1024 };
+
 /// Classes of values that a worker knows from request to request.
 pub const WAF_KEPT_CLASSES: usize = if cfg!(fuzzing) { 32 } else { 32768 };
 

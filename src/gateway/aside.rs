@@ -206,6 +206,8 @@ impl Exchange {
             Poll::Pending => timer.poll(cx).map(|()| None),
         })
         .await;
+        // The phase has ended just now.
+        self.now = clock::now();
         match done {
             Some(done) => self.take_back(*done),
             None => {

@@ -25,7 +25,7 @@ pub mod libinjection;
 mod line;
 mod names;
 mod number;
-mod numbers;
+mod number_index;
 mod operate;
 pub mod operator;
 mod options;

@@ -81,18 +81,21 @@ impl Scratch {
             self.newest = program.number;
             self.caches.cache.forget_gone();
             self.facts.forget_older(program.number);
+            if let Some(candidates) = &mut self.candidates {
+                candidates.forget_programs();
+            }
         }
     }
 
-    /// A number that no other transaction of the process has or had; not zero. Taken from the process by the thousand:
+    /// A number that no other transaction of the process has or had; not zero. Taken from the process many at a time:
     /// a counter that every worker writes for every transaction goes from core to core.
     pub(crate) fn serial(&mut self) -> u64 {
-        /// Of a thousand numbers.
+        /// Of so many numbers.
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        const THOUSAND: u64 = 1024;
+        const BATCH: u64 = 1024;
         self.serials.next().unwrap_or_else(|| {
-            let first = NEXT.fetch_add(1, Ordering::Relaxed) * THOUSAND + 1;
-            self.serials = first + 1..first + THOUSAND;
+            let first = NEXT.fetch_add(1, Ordering::Relaxed) * BATCH + 1;
+            self.serials = first + 1..first + BATCH;
             first
         })
     }

@@ -25,6 +25,13 @@ pub(crate) struct CandidateScratch {
     candidates: Vec<u64>,
 }
 
+impl CandidateScratch {
+    /// Forgets what is known of values, for every program.
+    pub(crate) fn forget_programs(&mut self) {
+        self.values.forget_programs();
+    }
+}
+
 /// As the plain [`super::run_rules`].
 pub(super) fn run_rules(program: &Program, transaction: &mut Transaction, scratch: &mut Scratch, phase: u8) {
     if phase == 1 {

@@ -5,7 +5,7 @@
 //! by their signature and length.
 
 use super::Signature;
-use crate::waf::numbers::Numbers;
+use crate::waf::number_index::NumberIndex;
 use crate::waf::scratch::make_room;
 
 /// Number of a class.
@@ -22,7 +22,7 @@ pub(crate) struct Classes {
     signatures: Vec<Signature>,
     /// Operators that could match the values of a class: `words` for each.
     answers: Vec<u64>,
-    index: Numbers,
+    index: NumberIndex,
     /// Classes of values without texts.
     plain: Vec<Plain>,
     /// An answer in the making.
@@ -126,7 +126,7 @@ fn place(signature: Signature, length: u8) -> usize {
     ((mixed(signature) ^ u64::from(length) << 17).wrapping_mul(SPREAD) >> 54) as usize % REMEMBERED
 }
 
-fn hash(index: &Numbers, signature: Signature, answer: &[u64]) -> u32 {
+fn hash(index: &NumberIndex, signature: Signature, answer: &[u64]) -> u32 {
     index.hash([(signature >> 64) as u64, signature as u64].iter().chain(answer))
 }
 

@@ -5,21 +5,21 @@
 //! not, what transformations make of them. They are found by their bytes, all of which are compared. Longer values,
 //! and those for which there is no room, are known for the duration of their transaction only.
 //!
-//! When the room for kept values is used up, all of them are forgotten before the next transaction.
+//! When the room for kept values, for their classes or for what was learned of them is used up, all of them are forgotten
+//! before the next transaction.
 //!
 //! The fields of a client's requests come in the same order each time, so the value that followed a kept one last time
 //! is compared before a hash is worked out: beside it in memory, where the index is anywhere.
 //!
 //! Of a value little is stored, so that there is room for many: its class ([`Classes`]) says what could match it. What is
-//! found out about the value itself, by asking an operator, is a set that it shares with others ([`Lessons`]), as are the
-//! groups that need not be asked ([`Quiet`]).
+//! found out about the value itself, by asking an operator, is a set that it shares with others ([`Lessons`]).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 
 use crate::limits::{
-    WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES,
-    WAF_PHASE_VALUES,
+    WAF_KEPT_BYTES, WAF_KEPT_CLASSES, WAF_KEPT_PER_TRANSACTION, WAF_KEPT_QUIET_BYTES, WAF_KEPT_STEPS,
+    WAF_KEPT_VALUE_BYTES, WAF_KEPT_VALUES, WAF_PHASE_BYTES, WAF_PHASE_VALUES,
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
@@ -32,7 +32,6 @@ use crate::waf::signature::Signature;
 
 use super::findings::Findings;
 use super::lessons::{LessonId, Lessons};
-use super::quiet::Quiet;
 use super::store::{Place, SpanHasher, Store};
 use super::visits::Visits;
 
@@ -68,8 +67,9 @@ pub(super) struct Known {
     /// What classes ask of checks.
     pub(super) visits: Visits,
     kept: Store,
-    /// Groups whose checks ask for nothing that kept values have.
-    quiet: Quiet,
+    /// Groups whose checks ask for nothing that a kept value has, a bit each: so many bytes for each value.
+    quiet: Vec<u8>,
+    quiet_width: usize,
     /// What operators answered that were asked about values.
     lessons: Lessons,
     /// Kept values that this transaction learned something of.
@@ -101,7 +101,8 @@ impl Default for Known {
             classes: Classes::default(),
             visits: Visits::default(),
             kept: Store::default(),
-            quiet: Quiet::default(),
+            quiet: Vec::new(),
+            quiet_width: 0,
             lessons: Lessons::default(),
             learned: Vec::new(),
             findings: Findings::default(),
@@ -127,7 +128,7 @@ impl Known {
                 id: filter.id(),
                 classes: Classes::new(filter.words()),
                 lessons: Lessons::new(filter.words()),
-                quiet: Quiet::new(plan.group_count()),
+                quiet_width: plan.group_count().div_ceil(8),
                 ..Self::default()
             };
         }
@@ -350,7 +351,8 @@ impl Known {
                     return Err(ask);
                 }
                 let bytes = &mut self.kept.bytes;
-                if self.kept.infos.len() >= WAF_KEPT_VALUES || bytes.len() + value.len() > WAF_KEPT_BYTES {
+                let most = WAF_KEPT_VALUES.min(WAF_KEPT_QUIET_BYTES / self.quiet_width.max(1));
+                if self.kept.infos.len() >= most || bytes.len() + value.len() > WAF_KEPT_BYTES {
                     self.is_full = true;
                     return Err(ask);
                 }
@@ -360,6 +362,8 @@ impl Known {
                 let class = ask(&mut self.classes);
                 make_room(&mut self.kept.infos, 1);
                 let id = self.kept.push(class, Place::Own(span), ALL);
+                make_room(&mut self.quiet, self.quiet_width);
+                self.quiet.resize(self.quiet.len() + self.quiet_width, 0);
                 *slot = id as u16 + 1;
                 self.added += 1;
                 return Ok(id);
@@ -470,18 +474,16 @@ impl Known {
     /// Does no check of the group ask for anything that the value has?
     #[inline]
     pub(super) fn is_quiet(&self, id: ValueId, group: u32) -> bool {
-        id & PASSING == 0 && self.kept.infos.get(id as usize).is_some_and(|info| self.quiet.has(info.quiet, group))
+        let byte = self.quiet.get(id as usize * self.quiet_width + (group / 8) as usize);
+        id & PASSING == 0 && byte.is_some_and(|byte| byte >> (group % 8) & 1 == 1)
     }
 
     /// No check of the group asks for anything that the value has.
     pub(super) fn note_quiet(&mut self, id: ValueId, group: u32) {
-        if id & PASSING != 0 {
-            return;
-        }
-        let Some(info) = self.kept.infos.get_mut(id as usize) else { return };
-        match self.quiet.with(info.quiet, group) {
-            Some(set) => info.quiet = set,
-            None => self.is_full = true,
+        if id & PASSING == 0
+            && let Some(byte) = self.quiet.get_mut(id as usize * self.quiet_width + (group / 8) as usize)
+        {
+            *byte |= 1 << (group % 8);
         }
     }
 
@@ -524,8 +526,8 @@ impl Known {
 
     /// Notes what a transformation made of a value of which that was not known.
     pub(super) fn note_step(&mut self, id: ValueId, transformation: usize, result: ValueId) {
-        if id & PASSING == 0 && result & PASSING != 0 {
-            // It would outlive what it refers to.
+        if id & PASSING == 0 && (result & PASSING != 0 || self.kept.step_count() >= WAF_KEPT_STEPS) {
+            // It would outlive what it refers to, or there is no room.
             return;
         }
         let (store, index) = self.store_mut(id);

@@ -7,7 +7,6 @@
 mod findings;
 mod known;
 mod lessons;
-mod quiet;
 mod sets;
 mod sources;
 mod store;
@@ -143,6 +142,13 @@ impl PhaseValues {
         self.suspects.begin(program.rules.len());
         self.sources.resize(plan.source_count(), Source::default());
         self.parts.resize(plan.part_count(), Part::default());
+    }
+
+    /// Forgets all that it knows, for every program.
+    pub(crate) fn forget_programs(&mut self) {
+        self.known = Default::default();
+        // What a transaction has found in a phase before has to be found again.
+        self.serial = 0;
     }
 
     /// Is what is known of a source true in this phase?
@@ -421,7 +427,7 @@ impl PhaseValues {
         self.keeps_findings(program, operator) && self.known().recall(id, operator, captures, evidence)
     }
 
-    /// The operator matches the value: what it found, for [`Self::recall`]. To be learned first.
+    /// The operator matches the value: what it found, for [`Self::recall`].
     pub(crate) fn note_finding(
         &mut self,
         program: &Program,

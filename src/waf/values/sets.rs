@@ -1,6 +1,6 @@
 //! Sets of bits, each of which is stored once however many values have it.
 
-use crate::waf::numbers::Numbers;
+use crate::waf::number_index::NumberIndex;
 use crate::waf::scratch::make_room;
 
 /// Number of a set.
@@ -12,7 +12,7 @@ pub(super) struct Sets {
     /// Words of a set.
     width: usize,
     words: Vec<u64>,
-    index: Numbers,
+    index: NumberIndex,
 }
 
 impl Sets {

@@ -4,7 +4,6 @@ use std::hash::Hasher;
 
 use super::known::{NONE, ValueId};
 use super::lessons::LessonId;
-use super::quiet::QuietId;
 use crate::limits::{WAF_PHASE_BYTES, WAF_PHASE_VALUES};
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::prefilter::{ClassId, ScopeId};
@@ -37,8 +36,6 @@ pub(super) struct Info {
     buffer: Option<Buffer>,
     /// What it was looked through for.
     pub(super) scope: ScopeId,
-    /// Groups whose checks ask for nothing that it has, if it is a kept one.
-    pub(super) quiet: QuietId,
     /// The first of its `steps`.
     step: u32,
     pub(super) lesson: LessonId,
@@ -98,7 +95,7 @@ impl Store {
             Place::Given(Bytes { buffer, span }) => (Some(buffer), span),
             Place::Own(span) => (None, span),
         };
-        let info = Info { class, span, buffer, scope, quiet: 0, step: NONE, lesson: NONE, visit: 0, next: NONE };
+        let info = Info { class, span, buffer, scope, step: NONE, lesson: NONE, visit: 0, next: NONE };
         self.infos.push(info);
         id
     }
@@ -114,6 +111,11 @@ impl Store {
             number = step.next;
         }
         None
+    }
+
+    /// How many there are of what transformations made of values.
+    pub(super) const fn step_count(&self) -> usize {
+        self.steps.len()
     }
 
     /// Notes what a transformation made of a value of which that was not known.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::known::{Full, ValueId};
 use super::{Member, PhaseValues, Program, Transaction};
 use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
-use crate::waf::numbers::Numbers;
+use crate::waf::number_index::NumberIndex;
 use crate::waf::plan::{Check, Group, Layout};
 use crate::waf::prefilter::{ClassId, Classes, set};
 use crate::waf::program::RuleIndex;
@@ -73,7 +73,7 @@ pub(super) struct Visits {
     tasks: Vec<Task>,
     ids: HashMap<Box<[Task]>, TasksId>,
     entries: Vec<Entry>,
-    index: Numbers,
+    index: NumberIndex,
     /// Checks that ask for something that values of a class have.
     loud: Vec<u32>,
     /// What these set among the candidates.
@@ -135,7 +135,9 @@ impl Visits {
     }
 
     fn find(&self, key: (ClassId, TasksId)) -> Option<u32> {
-        self.index.find(hash(key), |number| self.entries.get(number as usize).is_some_and(|entry| entry.key == key))
+        self.index.find(hash(&self.index, key), |number| {
+            self.entries.get(number as usize).is_some_and(|entry| entry.key == key)
+        })
     }
 
     /// An entry, and what it has of the lists.
@@ -187,13 +189,14 @@ impl Visits {
         make_room(&mut self.entries, 1);
         self.entries.push(Entry { key, loud, rules, changes, visit: 0 });
         let entries = &self.entries;
-        self.index.insert(number, |_, number| entries.get(number as usize).map_or(0, |entry| hash(entry.key)));
+        self.index
+            .insert(number, |index, number| entries.get(number as usize).map_or(0, |entry| hash(index, entry.key)));
         Some(number)
     }
 }
 
-fn hash((class, tasks): (ClassId, TasksId)) -> u32 {
-    ((u64::from(class) << 32 | u64::from(tasks)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+fn hash(index: &NumberIndex, (class, tasks): (ClassId, TasksId)) -> u32 {
+    index.hash([&(u64::from(class) << 32 | u64::from(tasks))])
 }
 
 /// What becomes of a task with values of a class: does it ask for something that they have, and which function changes

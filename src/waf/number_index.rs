@@ -10,22 +10,22 @@ use super::names::Mixer;
 /// Slots at the beginning. A power of two, as is every later size.
 const SLOTS: usize = 16;
 
-/// Numbers of things by hash; open addressing, at most five eighths full.
+/// NumberIndex of things by hash; open addressing, at most five eighths full.
 #[derive(Debug)]
-pub(crate) struct Numbers {
+pub(crate) struct NumberIndex {
     seed: u64,
     /// A number plus one; 0 is free.
     slots: Vec<u32>,
     count: usize,
 }
 
-impl Default for Numbers {
+impl Default for NumberIndex {
     fn default() -> Self {
         Self { seed: RandomState::new().hash_one(0_u8), slots: Vec::new(), count: 0 }
     }
 }
 
-impl Numbers {
+impl NumberIndex {
     /// Forgets all, and gives the memory back.
     pub(crate) fn clear(&mut self) {
         (self.slots, self.count) = (Vec::new(), 0);
@@ -87,8 +87,9 @@ mod tests {
         let things: Vec<u64> = (0..1000).map(|number| number * number * 7).collect();
         // Many have the same.
         let hash = |thing: u64| (thing % 37 * 0x0101) as u32;
-        let mut numbers = Numbers::default();
-        let find = |numbers: &Numbers, thing: u64| numbers.find(hash(thing), |number| things[number as usize] == thing);
+        let mut numbers = NumberIndex::default();
+        let find =
+            |numbers: &NumberIndex, thing: u64| numbers.find(hash(thing), |number| things[number as usize] == thing);
         assert_eq!(find(&numbers, 0), None);
         for number in 0..1000 {
             assert_eq!(find(&numbers, things[number]), None);
