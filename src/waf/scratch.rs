@@ -87,6 +87,12 @@ impl Scratch {
         }
     }
 
+    /// Values that are known from request to request.
+    #[cfg(test)]
+    pub(crate) fn kept_values(&self) -> usize {
+        self.candidates.as_ref().map_or(0, |candidates| candidates.kept_values())
+    }
+
     /// A number that no other transaction of the process has or had; not zero. Taken from the process many at a time:
     /// a counter that every worker writes for every transaction goes from core to core.
     pub(crate) fn serial(&mut self) -> u64 {

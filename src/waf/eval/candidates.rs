@@ -30,6 +30,11 @@ impl CandidateScratch {
     pub(crate) fn forget_programs(&mut self) {
         self.values.forget_programs();
     }
+
+    #[cfg(test)]
+    pub(crate) fn kept_values(&self) -> usize {
+        self.values.kept_values()
+    }
 }
 
 /// As the plain [`super::run_rules`].

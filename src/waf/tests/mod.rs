@@ -9,6 +9,7 @@ mod fast_paths;
 mod flow;
 mod folding;
 mod hostile;
+mod kept;
 mod logging;
 mod reloads;
 mod remarks;
@@ -114,16 +115,7 @@ impl Exchange {
     }
 
     fn run_with(&self, program: &Program, scratch: &mut Scratch) -> Outcome {
-        let connection = Connection {
-            client_address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
-            client_port: 40_000,
-            server_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            server_port: 443,
-            unique_id: "ZxyID0123456789",
-            now: Duration::from_secs(1_700_000_000),
-            is_detection_only: self.is_detection_only,
-        };
-        let mut transaction = Transaction::new(program, scratch, &connection);
+        let mut transaction = Transaction::new(program, scratch, &self.connection());
         let verdict = self.phases(program, scratch, &mut transaction);
         let summary = transaction.finish(program, scratch, Duration::from_millis(3));
         transaction.recycle(scratch);
@@ -134,7 +126,30 @@ impl Exchange {
         Outcome { denied, summary }
     }
 
+    fn connection(&self) -> Connection<'static> {
+        Connection {
+            client_address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            client_port: 40_000,
+            server_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            server_port: 443,
+            unique_id: "ZxyID0123456789",
+            now: Duration::from_secs(1_700_000_000),
+            is_detection_only: self.is_detection_only,
+        }
+    }
+
+    /// All phases but the last, until one denies.
     fn phases(&self, program: &Program, scratch: &mut Scratch, transaction: &mut Transaction) -> Verdict {
+        for phase in [Self::request_headers, Self::request_body, Self::response_headers, Self::response_body] {
+            let verdict = phase(self, program, scratch, transaction);
+            if verdict != Verdict::Allow {
+                return verdict;
+            }
+        }
+        Verdict::Allow
+    }
+
+    fn request_headers(&self, program: &Program, scratch: &mut Scratch, transaction: &mut Transaction) -> Verdict {
         let raw = format!("{} {} {}", self.method, self.target, self.protocol);
         let line = RequestLine {
             raw: raw.as_bytes(),
@@ -142,13 +157,10 @@ impl Exchange {
             target: self.target.as_bytes(),
             protocol: self.protocol.as_bytes(),
         };
-        fn pairs(list: &[(String, String)]) -> impl Iterator<Item = (&[u8], &[u8])> {
-            list.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-        }
-        let verdict = transaction.request_headers(program, scratch, line, pairs(&self.headers));
-        if verdict != Verdict::Allow {
-            return verdict;
-        }
+        transaction.request_headers(program, scratch, line, pairs(&self.headers))
+    }
+
+    fn request_body(&self, program: &Program, scratch: &mut Scratch, transaction: &mut Transaction) -> Verdict {
         if transaction.wants_request_body() {
             for chunk in self.body.chunks(1000) {
                 if transaction.request_body(program, chunk) != BodyStep::Continue {
@@ -156,15 +168,15 @@ impl Exchange {
                 }
             }
         }
-        let verdict = transaction.finish_request_body(program, scratch);
-        if verdict != Verdict::Allow {
-            return verdict;
-        }
+        transaction.finish_request_body(program, scratch)
+    }
+
+    fn response_headers(&self, program: &Program, scratch: &mut Scratch, transaction: &mut Transaction) -> Verdict {
         let headers = pairs(&self.response_headers);
-        let verdict = transaction.response_headers(program, scratch, self.status, b"HTTP/1.1", headers);
-        if verdict != Verdict::Allow {
-            return verdict;
-        }
+        transaction.response_headers(program, scratch, self.status, b"HTTP/1.1", headers)
+    }
+
+    fn response_body(&self, program: &Program, scratch: &mut Scratch, transaction: &mut Transaction) -> Verdict {
         if transaction.wants_response_body() {
             for chunk in self.response_body.chunks(1000) {
                 if transaction.response_body(program, chunk) != BodyStep::Continue {
@@ -174,6 +186,10 @@ impl Exchange {
         }
         transaction.finish_response_body(program, scratch)
     }
+}
+
+fn pairs(list: &[(String, String)]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    list.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
 impl Outcome {

@@ -166,6 +166,12 @@ impl Known {
         self.id
     }
 
+    /// Values that are known from request to request.
+    #[cfg(test)]
+    pub(super) const fn kept_values(&self) -> usize {
+        self.kept.infos.len()
+    }
+
     /// What was learned of kept values is made ready for other transactions.
     fn settle(&mut self) {
         let Self { kept, lessons, learned, is_full, .. } = self;

@@ -151,6 +151,12 @@ impl PhaseValues {
         self.serial = 0;
     }
 
+    /// Values that are known from request to request.
+    #[cfg(test)]
+    pub(crate) fn kept_values(&self) -> usize {
+        self.known.iter().map(Known::kept_values).sum()
+    }
+
     /// Is what is known of a source true in this phase?
     fn is_current(&self, program: &Program, id: SourceId, stamp: u32) -> bool {
         stamp == self.stamp || (stamp >= self.head_stamp && program.plan.is_of_head(id))
