@@ -177,7 +177,8 @@ fn values_stay_known_however_many_groups_of_rules_look_at_them() {
     let mut scratch = Scratch::new();
     let mut known = 0;
     for number in 0..50 {
-        let outcome = Exchange::get(&format!("/?a=hello&b=word{number:03}x&c={number}")).run_with(&program, &mut scratch);
+        let outcome =
+            Exchange::get(&format!("/?a=hello&b=word{number:03}x&c={number}")).run_with(&program, &mut scratch);
         assert_eq!(outcome.ids(), [2 * number + 2]);
         let now = scratch.kept_values();
         assert!(now > known, "{now} after {known}: values were forgotten");
