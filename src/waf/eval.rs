@@ -38,6 +38,7 @@ pub(crate) fn visit_phase(program: &Program, transaction: &mut Transaction, scra
     if transaction.phase >= phase || (transaction.is_interrupted && phase != 5) {
         return true;
     }
+    scratch.meet(program);
     transaction.phase = phase;
     let is_allowed =
         matches!((transaction.allow, phase), (Some(AllowScope::Transaction), 2..=4) | (Some(AllowScope::Request), 2));
@@ -291,7 +292,8 @@ fn conclude(
     if transaction.trace.is_some() {
         trace_test(program, transaction, value, text, changed, is_match);
     }
-    if !is_hit && !is_match {
+    // A negated rule looks at what its operator matches only to keep it.
+    if !is_match && (!is_hit || !rule.captures && scratch.evidence.geo.is_none()) {
         return false;
     }
     // From here on the transaction changes, so what matched is copied out of its buffers: at once to where MATCHED_VAR has

@@ -17,11 +17,11 @@ const PLACES: usize = 1024;
 /// Those of the rules that have matched.
 #[derive(Debug, Default)]
 pub(crate) struct KnownFacts {
-    places: Vec<Option<Known>>,
+    places: Vec<Option<Kept>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Kept {
     /// [`Program::number`]
     program: u64,
     /// Index of the head.
@@ -38,14 +38,14 @@ impl KnownFacts {
         // Rules of the same kind often have the same index in two programs.
         let place = (program.number as usize).wrapping_mul(397).wrapping_add(index as usize) % PLACES;
         let place = self.places.get_mut(place);
-        if let Some(Some(known)) = &place
-            && (known.program, known.head) == (program.number, index)
+        if let Some(Some(kept)) = &place
+            && (kept.program, kept.head) == (program.number, index)
         {
-            return Arc::clone(&known.facts);
+            return Arc::clone(&kept.facts);
         }
         let facts = Arc::new(facts_of(head));
         if let Some(place) = place {
-            *place = Some(Known { program: program.number, head: index, facts: Arc::clone(&facts) });
+            *place = Some(Kept { program: program.number, head: index, facts: Arc::clone(&facts) });
         }
         facts
     }
@@ -53,7 +53,7 @@ impl KnownFacts {
     /// Drops those of older programs than this one.
     pub(crate) fn forget_older(&mut self, number: u64) {
         for place in &mut self.places {
-            if place.as_ref().is_some_and(|known| known.program < number) {
+            if place.as_ref().is_some_and(|kept| kept.program < number) {
                 *place = None;
             }
         }

@@ -10,7 +10,7 @@ use super::names::Mixer;
 /// Slots at the beginning. A power of two, as is every later size.
 const SLOTS: usize = 16;
 
-/// NumberIndex of things by hash; open addressing, at most five eighths full.
+/// Numbers of things by hash; open addressing, at most five eighths full.
 #[derive(Debug)]
 pub(crate) struct NumberIndex {
     seed: u64,
@@ -26,6 +26,11 @@ impl Default for NumberIndex {
 }
 
 impl NumberIndex {
+    /// Bytes held.
+    pub(crate) const fn memory_usage(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
+    }
+
     /// Forgets all, and gives the memory back.
     pub(crate) fn clear(&mut self) {
         (self.slots, self.count) = (Vec::new(), 0);
@@ -33,9 +38,9 @@ impl NumberIndex {
 
     /// The hash of a thing that consists of these words.
     #[inline]
-    pub(crate) fn hash<'w>(&self, words: impl IntoIterator<Item = &'w u64>) -> u32 {
+    pub(crate) fn hash(&self, words: impl IntoIterator<Item = u64>) -> u32 {
         let mut mixer = Mixer::new(self.seed, 0);
-        words.into_iter().for_each(|word| mixer.mix(*word));
+        words.into_iter().for_each(|word| mixer.mix(word));
         mixer.hash()
     }
 

@@ -50,7 +50,7 @@ pub struct Scratch {
     pub(crate) facts: KnownFacts,
     /// Numbers for transactions that begin here.
     serials: Range<u64>,
-    /// [`Program::number`] of the newest program that had a transaction here.
+    /// [`Program::number`] of the newest program that had a phase here.
     newest: u64,
     /// Where persistent collections live; without it they begin empty in every transaction.
     pub(crate) collections: Option<Arc<dyn CollectionStore>>,
@@ -74,8 +74,8 @@ impl Scratch {
         Self { collections: Some(store), ..Self::default() }
     }
 
-    /// A transaction of the program begins. With the first one of a newer program than all so far rules have been loaded:
-    /// what is kept for those that are gone since has to go too, or it would add up over reloads.
+    /// A phase of the program begins. With the first one of a newer program than all so far rules have been loaded: what is
+    /// kept for those that are gone since has to go too, or it would add up over reloads.
     pub(crate) fn meet(&mut self, program: &Program) {
         if program.number > self.newest {
             self.newest = program.number;
@@ -96,9 +96,9 @@ impl Scratch {
     /// A number that no other transaction of the process has or had; not zero. Taken from the process many at a time:
     /// a counter that every worker writes for every transaction goes from core to core.
     pub(crate) fn serial(&mut self) -> u64 {
-        /// Of so many numbers.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         const BATCH: u64 = 1024;
+        /// The first batch that nobody has taken.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         self.serials.next().unwrap_or_else(|| {
             let first = NEXT.fetch_add(1, Ordering::Relaxed) * BATCH + 1;
             self.serials = first + 1..first + BATCH;

@@ -219,7 +219,6 @@ impl Control {
 impl Transaction {
     /// Begins a transaction, in the place of one that is over if there is any: see [`Transaction::recycle`].
     pub fn new(program: &Program, scratch: &mut Scratch, connection: &Connection<'_>) -> Box<Self> {
-        scratch.meet(program);
         let mut transaction = scratch.spares.pop().unwrap_or_else(|| Box::new(Self::empty(program)));
         transaction.begin(program, connection, scratch.serial());
         transaction

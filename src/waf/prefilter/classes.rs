@@ -127,7 +127,7 @@ fn place(signature: Signature, length: u8) -> usize {
 }
 
 fn hash(index: &NumberIndex, signature: Signature, answer: &[u64]) -> u32 {
-    index.hash([(signature >> 64) as u64, signature as u64].iter().chain(answer))
+    index.hash([(signature >> 64) as u64, signature as u64].into_iter().chain(answer.iter().copied()))
 }
 
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -282,9 +282,9 @@ impl Prefilter {
                 if !sequel.concerns_operators() {
                     return;
                 }
-                if !is_drafted {
+                if let Some(class) = known.filter(|_| !is_drafted) {
                     is_drafted = true;
-                    known.into_iter().for_each(|class| classes.draft_from(class));
+                    classes.draft_from(class);
                 }
                 has_text = true;
                 self.pass(&mut classes.draft, sequel, bytes, length);

@@ -199,3 +199,19 @@ fn values_go_with_their_rules() {
         assert!(known > 0 && known == first, "{known} in round {round}, {first} at first");
     }
 }
+
+/// As where bodies are inspected beside the worker: with a scratch that no transaction begins with.
+#[test]
+fn values_go_with_their_rules_where_only_bodies_are_looked_at() {
+    let (mut worker, mut aside) = (Scratch::new(), Scratch::new());
+    let mut first = 0;
+    for round in 0..20 {
+        let program = program_with("SecRule ARGS \"@contains a\" \"id:1,phase:2,pass\"\n", &EngineOptions::default());
+        let mut live = Live::new(Exchange::form("a=some&b=values"), &program, &mut worker);
+        live.advance(&mut worker);
+        live.advance(&mut aside);
+        let known = aside.kept_values();
+        first = if round == 0 { known } else { first };
+        assert!(known > 0 && known == first, "{known} in round {round}, {first} at first");
+    }
+}

@@ -37,7 +37,7 @@ impl Sets {
     pub(super) fn number(&mut self, set: &[u64], most: usize) -> Option<SetId> {
         let Self { width, words, index } = self;
         debug_assert_eq!(set.len(), *width);
-        let hash = index.hash(set);
+        let hash = index.hash(set.iter().copied());
         let is_it = |number: u32| {
             let start = number as usize * *width;
             words.get(start..start + *width).is_some_and(|own| own.iter().eq(set))
@@ -53,7 +53,7 @@ impl Sets {
         words.extend_from_slice(set);
         index.insert(count as SetId, |index, number| {
             let start = number as usize * *width;
-            index.hash(words.get(start..start + *width).unwrap_or_default())
+            index.hash(words.get(start..start + *width).unwrap_or_default().iter().copied())
         });
         Some(count as SetId)
     }

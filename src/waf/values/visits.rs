@@ -196,7 +196,7 @@ impl Visits {
 }
 
 fn hash(index: &NumberIndex, (class, tasks): (ClassId, TasksId)) -> u32 {
-    index.hash([&(u64::from(class) << 32 | u64::from(tasks))])
+    index.hash([u64::from(class) << 32 | u64::from(tasks)])
 }
 
 /// What becomes of a task with values of a class: does it ask for something that they have, and which function changes

@@ -36,6 +36,7 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::Hir;
 
 use crate::limits::REGEX_NFA_BYTES;
+use crate::waf::number_index::NumberIndex;
 use beginnings::{Ahead, Beginnings};
 use exits::Exits;
 pub(super) use openings::Openings;
@@ -143,8 +144,8 @@ pub(super) struct States {
     states: Vec<Members>,
     /// Places, of which each state has a range.
     places: Vec<u32>,
-    /// State number plus one by hash; open addressing, at most half full.
-    index: Vec<u32>,
+    /// Their numbers by side and places.
+    index: NumberIndex,
     /// What is known of places: by number of the automaton's state, one more than the place's own number.
     numbers: Vec<u32>,
     known: Vec<Place>,

@@ -8,6 +8,7 @@ use super::{
     holds, is_state,
 };
 use crate::limits::REGEX_STATES_BYTES;
+use crate::waf::number_index::NumberIndex;
 use crate::waf::scratch::make_room;
 
 impl States {
@@ -15,7 +16,8 @@ impl States {
     pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
         self.table.capacity() * size_of::<StateRow>()
             + self.states.capacity() * size_of::<Members>()
-            + (self.places.capacity() + self.index.capacity() + self.numbers.capacity()) * size_of::<u32>()
+            + (self.places.capacity() + self.numbers.capacity()) * size_of::<u32>()
+            + self.index.memory_usage()
             + self.offsets.capacity() * size_of::<u32>()
             + self.known.capacity() * size_of::<Place>()
             + self.edges.capacity() * size_of::<Edge>()
@@ -90,47 +92,23 @@ impl States {
 
     /// The state with these places, which are in order.
     fn state(&mut self, scanner: &Scanner, side: Side, places: &[u32]) -> StateRow {
-        let width = scanner.width();
-        if self.index.len() <= self.states.len() * 2 {
-            self.index = vec![0; (self.index.len() * 2).max(32)];
-            for number in 0..self.states.len() {
-                let Some(Members { start, end, side }) = self.states.get(number).copied() else { continue };
-                let hash = hash(side, self.places.get(start as usize..end as usize).unwrap_or_default());
-                self.put(hash, number as u32 + 1);
-            }
+        let Self { states, places: all, index, table, .. } = self;
+        let is_it =
+            |number: u32| states.get(number as usize).is_some_and(|own| own.side == side && own.of(all) == places);
+        if let Some(number) = index.find(hash(index, side, places), is_it) {
+            return scanner.row(number as usize);
         }
-        let hash = hash(side, places);
-        let mask = self.index.len().wrapping_sub(1);
-        let mut slot = hash as usize & mask;
-        while let Some(number) = self.index.get(slot).and_then(|number| number.checked_sub(1)) {
-            if self.states.get(number as usize).is_some_and(|own| {
-                own.side == side && self.places.get(own.start as usize..own.end as usize) == Some(places)
-            }) {
-                return scanner.row(number as usize);
-            }
-            slot = (slot + 1) & mask;
-        }
-        let number = self.states.len() as u32;
-        let start = self.places.len() as u32;
-        make_room(&mut self.places, places.len());
-        make_room(&mut self.states, 1);
-        make_room(&mut self.table, width);
-        self.places.extend_from_slice(places);
-        self.states.push(Members { start, end: self.places.len() as u32, side });
-        self.table.resize(self.table.len() + width, UNKNOWN);
-        self.put(hash, number + 1);
+        let (number, start, width) = (states.len() as u32, all.len() as u32, scanner.width());
+        make_room(all, places.len());
+        make_room(states, 1);
+        make_room(table, width);
+        all.extend_from_slice(places);
+        states.push(Members { start, end: all.len() as u32, side });
+        table.resize(table.len() + width, UNKNOWN);
+        index.insert(number, |index, number| {
+            states.get(number as usize).map_or(0, |own| hash(index, own.side, own.of(all)))
+        });
         scanner.row(number as usize)
-    }
-
-    fn put(&mut self, hash: u32, number: u32) {
-        let mask = self.index.len().wrapping_sub(1);
-        let mut slot = hash as usize & mask;
-        while self.index.get(slot).is_some_and(|number| *number != 0) {
-            slot = (slot + 1) & mask;
-        }
-        if let Some(slot) = self.index.get_mut(slot) {
-            *slot = number;
-        }
     }
 
     /// What comes after a state with this byte, or at the end of the value.
@@ -150,7 +128,7 @@ impl States {
         if is_full || self.memory_usage() > REGEX_STATES_BYTES {
             // All are forgotten but this one.
             let members = self.members(scanner, state);
-            let ids = self.places.get(members.start as usize..members.end as usize).unwrap_or_default();
+            let ids = members.of(&self.places);
             let ids: Vec<StateID> = ids.iter().filter_map(|place| Some(self.known.get(*place as usize)?.id)).collect();
             self.begin(scanner);
             let mut places: Vec<u32> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
@@ -209,7 +187,7 @@ impl States {
         };
         if is_state(begun) {
             let begun = self.members(scanner, begun);
-            for place in self.places.get(begun.start as usize..begun.end as usize).unwrap_or_default() {
+            for place in begun.of(&self.places) {
                 if let Some(known) = self.known.get(*place as usize)
                     && workshop.arrives(known.id)
                 {
@@ -279,9 +257,12 @@ impl States {
     }
 }
 
-fn hash(side: Side, places: &[u32]) -> u32 {
-    let mix = |state: u64, place: &u32| (state.rotate_left(23) ^ u64::from(*place)).wrapping_mul(SPREAD);
-    (places.iter().fold(side as u64 + 1, mix).wrapping_mul(SPREAD) >> 32) as u32
+impl Members {
+    fn of(self, places: &[u32]) -> &[u32] {
+        places.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
 }
 
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+fn hash(index: &NumberIndex, side: Side, places: &[u32]) -> u32 {
+    index.hash(std::iter::once(side as u64).chain(places.iter().map(|place| u64::from(*place))))
+}
