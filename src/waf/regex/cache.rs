@@ -16,7 +16,7 @@ use super::scanner::{Scanner, States, Workshop};
 use crate::limits::{REGEX_CACHE_BYTES, REGEX_CACHE_SLOTS};
 
 /// What is left when caches were dropped.
-const KEPT_BYTES: usize = REGEX_CACHE_BYTES / 4 * 3;
+const KEPT_BYTES: usize = REGEX_CACHE_BYTES / 8 * 7;
 
 /// The backtracker's memory is given back when it is more.
 const KEPT_BACKTRACK_BYTES: usize = 1 << 20;

@@ -8,6 +8,7 @@ use crate::limits::{WAF_PHASE_BYTES, WAF_PHASE_VALUES};
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::prefilter::{ClassId, ScopeId};
 use crate::waf::scratch::make_room;
+use crate::waf::transformation::Transformation;
 
 /// Values, kept or passing.
 #[derive(Debug, Default)]
@@ -21,10 +22,25 @@ pub(super) struct Store {
 /// What a transformation makes of a value.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    transformation: u32,
     result: ValueId,
-    /// Another one of the same value.
-    next: u32,
+    /// The transformation above [`NEXT_BITS`], and another step of the same value.
+    link: u32,
+}
+
+/// Bits of a link that say which step is next; all of them, none is.
+const NEXT_BITS: u32 = 26;
+const NO_NEXT: u32 = (1 << NEXT_BITS) - 1;
+
+const _: () = assert!(Transformation::ALL.len() <= 1 << (u32::BITS - NEXT_BITS), "each has a number in a link");
+
+impl Step {
+    const fn transformation(self) -> usize {
+        (self.link >> NEXT_BITS) as usize
+    }
+
+    const fn next(self) -> u32 {
+        self.link & NO_NEXT
+    }
 }
 
 /// What is stored of a value: half a line of the processor's caches.
@@ -105,10 +121,10 @@ impl Store {
     pub(super) fn step(&self, index: usize, transformation: usize) -> Option<ValueId> {
         let mut number = self.infos.get(index)?.step;
         while let Some(step) = self.steps.get(number as usize) {
-            if step.transformation as usize == transformation {
+            if step.transformation() == transformation {
                 return Some(step.result);
             }
-            number = step.next;
+            number = step.next();
         }
         None
     }
@@ -121,10 +137,11 @@ impl Store {
     /// Notes what a transformation made of a value of which that was not known.
     pub(super) fn note_step(&mut self, index: usize, transformation: usize, result: ValueId) {
         debug_assert!(self.step(index, transformation).is_none());
-        let Some(info) = self.infos.get_mut(index) else { return };
-        let next = std::mem::replace(&mut info.step, self.steps.len() as u32);
+        let number = self.steps.len() as u32;
+        let Some(info) = self.infos.get_mut(index).filter(|_| number < NO_NEXT) else { return };
+        let next = std::mem::replace(&mut info.step, number);
         make_room(&mut self.steps, 1);
-        self.steps.push(Step { transformation: transformation as u32, result, next });
+        self.steps.push(Step { result, link: (transformation as u32) << NEXT_BITS | next & NO_NEXT });
     }
 
     /// Forgets what transformations made of values.

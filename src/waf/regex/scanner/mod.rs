@@ -143,15 +143,18 @@ pub(super) struct States {
     table: Vec<StateRow>,
     states: Vec<Members>,
     /// Places, of which each state has a range.
-    places: Vec<u32>,
+    places: Vec<PlaceNumber>,
     /// Their numbers by side and places.
     index: NumberIndex,
     /// What is known of places: by number of the automaton's state, one more than the place's own number.
-    numbers: Vec<u32>,
+    numbers: Vec<u16>,
     known: Vec<Place>,
+    /// Of places with few edges, these.
     edges: Vec<Edge>,
-    offsets: Vec<u32>,
-    looks: Vec<(Look, StateID)>,
+    /// Of the others, where their edges lead, in the order of classes; and where those of each class begin.
+    targets: Vec<u16>,
+    offsets: Vec<u16>,
+    looks: Vec<(Look, u16)>,
     /// By a few bits of the state.
     exits: [Option<Exits>; exits::KNOWN],
     /// States from here on have places: those before stand for the beginning alone.
@@ -172,17 +175,21 @@ struct Members {
     side: Side,
 }
 
+/// Number of a place, in the order in which they were met.
+type PlaceNumber = u16;
+
 /// What can be reached from a place without a byte.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// The automaton's state.
-    id: StateID,
     /// Of the bytes of its edges: a bit for each remainder of 64 of their classes.
     classes: u64,
+    /// Where in `edges` its own are; or where its `targets` begin, and the offsets of their classes.
     edges: (u32, u32),
-    /// Where in the offsets it says for each class which of the edges are its own; without, any may be.
-    by_class: Option<u32>,
-    looks: (u32, u32),
+    /// Where in `looks` its own begin, and how many there are.
+    looks: (u32, u16),
+    /// The automaton's state.
+    id: u16,
+    has_targets: bool,
     /// The pattern's end.
     is_end: bool,
     /// Does it matter what stands before?
@@ -194,18 +201,34 @@ struct Place {
 struct Edge {
     first: u8,
     last: u8,
-    to: StateID,
+    /// The automaton's state.
+    to: u16,
+}
+
+const _: () = assert!(size_of::<Place>() == 32 && size_of::<Edge>() == 4, "a worker keeps many");
+
+/// States of an automaton that can be told apart here, with one number to spare.
+const MOST_STATES: usize = u16::MAX as usize;
+
+/// The automaton's state of this number.
+const fn state_id(number: u16) -> StateID {
+    StateID::new_unchecked(number as usize)
+}
+
+/// The number of an automaton's state, of which there are no more than [`MOST_STATES`].
+const fn number_of(id: StateID) -> u16 {
+    id.as_u32() as u16
 }
 
 /// What the making of states needs; one per worker.
 #[derive(Debug, Default)]
 pub(super) struct Workshop {
     /// Places that the state in the making has, by number.
-    next: Vec<u32>,
+    next: Vec<PlaceNumber>,
     /// Assertions on the way.
-    open: Vec<u32>,
+    open: Vec<PlaceNumber>,
     stack: Vec<StateID>,
-    /// Those of a place that are to be sorted.
+    /// Those of a place in the making.
     edges: Vec<Edge>,
     /// By state of the automaton.
     met: Vec<Met>,
@@ -229,6 +252,9 @@ impl Scanner {
             .nfa_size_limit(Some(REGEX_NFA_BYTES))
             .which_captures(thompson::WhichCaptures::None);
         let nfa = thompson::Compiler::new().configure(config).build_from_hir(hir).ok()?;
+        if nfa.states().len() > MOST_STATES {
+            return None;
+        }
         let mut classes = [0; 256];
         let mut members: Vec<u8> = Vec::new();
         for (byte, class) in (0..=u8::MAX).zip(&mut classes) {
@@ -444,7 +470,7 @@ impl Scanner {
     fn edge(&self, transition: &Transition) -> Edge {
         // Classes are numbered in the order of bytes.
         let class = |byte: u8| self.classes.get(usize::from(byte)).copied().unwrap_or_default();
-        Edge { first: class(transition.start), last: class(transition.end), to: transition.next }
+        Edge { first: class(transition.start), last: class(transition.end), to: number_of(transition.next) }
     }
 
     /// Entries of a row, whole units.

@@ -1,11 +1,10 @@
 //! The making of states, and the walk over those that are made.
 
 use regex_automata::util::look::Look;
-use regex_automata::util::primitives::StateID;
 
 use super::{
-    Edge, MATCH, MOST_ENTRIES, Members, OVER, Pause, Place, Scanner, Side, StateRow, States, UNIT, UNKNOWN, Workshop,
-    holds, is_state,
+    Edge, MATCH, MOST_ENTRIES, Members, OVER, Pause, Place, PlaceNumber, Scanner, Side, StateRow, States, UNIT,
+    UNKNOWN, Workshop, holds, is_state, number_of,
 };
 use crate::limits::REGEX_STATES_BYTES;
 use crate::waf::number_index::NumberIndex;
@@ -16,12 +15,12 @@ impl States {
     pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
         self.table.capacity() * size_of::<StateRow>()
             + self.states.capacity() * size_of::<Members>()
-            + (self.places.capacity() + self.numbers.capacity()) * size_of::<u32>()
+            + self.places.capacity() * size_of::<PlaceNumber>()
             + self.index.memory_usage()
-            + self.offsets.capacity() * size_of::<u32>()
+            + (self.numbers.capacity() + self.targets.capacity() + self.offsets.capacity()) * size_of::<u16>()
             + self.known.capacity() * size_of::<Place>()
             + self.edges.capacity() * size_of::<Edge>()
-            + self.looks.capacity() * size_of::<(Look, StateID)>()
+            + self.looks.capacity() * size_of::<(Look, u16)>()
     }
 
     /// Goes from state to state as long as they are made, and where one leads to itself or has no places if that is wanted;
@@ -91,7 +90,7 @@ impl States {
     }
 
     /// The state with these places, which are in order.
-    fn state(&mut self, scanner: &Scanner, side: Side, places: &[u32]) -> StateRow {
+    fn state(&mut self, scanner: &Scanner, side: Side, places: &[PlaceNumber]) -> StateRow {
         let Self { states, places: all, index, table, .. } = self;
         let is_it =
             |number: u32| states.get(number as usize).is_some_and(|own| own.side == side && own.of(all) == places);
@@ -129,9 +128,9 @@ impl States {
             // All are forgotten but this one.
             let members = self.members(scanner, state);
             let ids = members.of(&self.places);
-            let ids: Vec<StateID> = ids.iter().filter_map(|place| Some(self.known.get(*place as usize)?.id)).collect();
+            let ids: Vec<u16> = ids.iter().filter_map(|place| Some(self.known.get(usize::from(*place))?.id)).collect();
             self.begin(scanner);
-            let mut places: Vec<u32> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
+            let mut places: Vec<PlaceNumber> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
             places.sort_unstable();
             state = self.state(scanner, members.side, &places);
             self.are_too_large |= self.memory_usage() > REGEX_STATES_BYTES / 2;
@@ -182,13 +181,13 @@ impl States {
     ) -> bool {
         workshop.begin(scanner);
         let Some(begun) = begun else {
-            let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
+            let start = self.place(scanner, workshop, number_of(scanner.nfa.start_anchored()));
             return self.leave(scanner, workshop, start, members.side, byte);
         };
         if is_state(begun) {
             let begun = self.members(scanner, begun);
             for place in begun.of(&self.places) {
-                if let Some(known) = self.known.get(*place as usize)
+                if let Some(known) = self.known.get(usize::from(*place))
                     && workshop.arrives(known.id)
                 {
                     workshop.next.push(*place);
@@ -205,15 +204,23 @@ impl States {
     }
 
     /// Collects the places that come after one; is there a match?
-    fn leave(&mut self, scanner: &Scanner, workshop: &mut Workshop, place: u32, side: Side, byte: Option<u8>) -> bool {
+    fn leave(
+        &mut self,
+        scanner: &Scanner,
+        workshop: &mut Workshop,
+        place: PlaceNumber,
+        side: Side,
+        byte: Option<u8>,
+    ) -> bool {
         workshop.open.push(place);
         while let Some(place) = workshop.open.pop() {
-            let Some(known) = self.known.get(place as usize).copied() else { continue };
+            let Some(known) = self.known.get(usize::from(place)).copied() else { continue };
             if known.is_end {
                 workshop.open.clear();
                 return true;
             }
-            for at in known.looks.0..known.looks.1 {
+            let (first_look, count) = known.looks;
+            for at in first_look..first_look + u32::from(count) {
                 let Some((look, to)) = self.looks.get(at as usize).copied() else { break };
                 if holds(look, side, byte) && workshop.passes(to) {
                     let place = self.place(scanner, workshop, to);
@@ -224,24 +231,14 @@ impl States {
             if byte.is_none() || known.classes >> (class & 63) & 1 == 0 {
                 continue;
             }
-            let (start, end) = known.edges;
-            let range = match known.by_class {
-                None => start..end,
-                Some(offsets) => {
-                    let offset = |class: u32| self.offsets.get((offsets + class) as usize).copied().unwrap_or(end);
-                    offset(class)..offset(class + 1)
+            for at in self.ways(&known, class) {
+                let Some(to) = self.way(&known, class, at).filter(|to| workshop.arrives(*to)) else { continue };
+                let next = self.place(scanner, workshop, to);
+                if self.known.get(usize::from(next)).is_some_and(|place| place.is_end) {
+                    workshop.open.clear();
+                    return true;
                 }
-            };
-            for at in range {
-                let Some(edge) = self.edges.get(at as usize).copied() else { break };
-                if u32::from(edge.first) <= class && class <= u32::from(edge.last) && workshop.arrives(edge.to) {
-                    let next = self.place(scanner, workshop, edge.to);
-                    if self.known.get(next as usize).is_some_and(|place| place.is_end) {
-                        workshop.open.clear();
-                        return true;
-                    }
-                    workshop.next.push(next);
-                }
+                workshop.next.push(next);
             }
         }
         false
@@ -249,8 +246,8 @@ impl States {
 
     /// The state with the places in the workshop, behind this byte.
     fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8) -> StateRow {
-        let start = self.place(scanner, workshop, scanner.nfa.start_anchored());
-        let asks = |place: &u32| self.known.get(*place as usize).is_some_and(|place| place.asks_before);
+        let start = self.place(scanner, workshop, number_of(scanner.nfa.start_anchored()));
+        let asks = |place: &PlaceNumber| self.known.get(usize::from(*place)).is_some_and(|place| place.asks_before);
         let side = if asks(&start) || workshop.next.iter().any(asks) { scanner.side(byte) } else { Side::Other };
         workshop.next.sort_unstable();
         self.state(scanner, side, &workshop.next)
@@ -258,11 +255,11 @@ impl States {
 }
 
 impl Members {
-    fn of(self, places: &[u32]) -> &[u32] {
+    fn of(self, places: &[PlaceNumber]) -> &[PlaceNumber] {
         places.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
-fn hash(index: &NumberIndex, side: Side, places: &[u32]) -> u32 {
+fn hash(index: &NumberIndex, side: Side, places: &[PlaceNumber]) -> u32 {
     index.hash(std::iter::once(side as u64).chain(places.iter().map(|place| u64::from(*place))))
 }

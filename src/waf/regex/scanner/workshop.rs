@@ -3,12 +3,13 @@
 use regex_automata::nfa::thompson::State;
 use regex_automata::util::primitives::StateID;
 
-use super::{Edge, Met, Scanner, Workshop};
+use super::{Edge, Met, PlaceNumber, Scanner, Workshop};
 
 impl Workshop {
     /// Bytes held.
     pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
-        (self.next.capacity() + self.open.capacity() + self.met.capacity() * 3) * size_of::<u32>()
+        (self.next.capacity() + self.open.capacity()) * size_of::<PlaceNumber>()
+            + self.met.capacity() * size_of::<Met>()
             + self.stack.capacity() * size_of::<StateID>()
             + self.edges.capacity() * size_of::<Edge>()
     }
@@ -37,15 +38,15 @@ impl Workshop {
     }
 
     /// Is it the first time that the state in the making has this place?
-    pub(super) fn arrives(&mut self, id: StateID) -> bool {
+    pub(super) fn arrives(&mut self, state: u16) -> bool {
         let now = self.now;
-        self.met.get_mut(id.as_usize()).is_some_and(|met| std::mem::replace(&mut met.arrived, now) != now)
+        self.met.get_mut(usize::from(state)).is_some_and(|met| std::mem::replace(&mut met.arrived, now) != now)
     }
 
     /// Is it the first time that an assertion leads here?
-    pub(super) fn passes(&mut self, id: StateID) -> bool {
+    pub(super) fn passes(&mut self, state: u16) -> bool {
         let now = self.now;
-        self.met.get_mut(id.as_usize()).is_some_and(|met| std::mem::replace(&mut met.passed, now) != now)
+        self.met.get_mut(usize::from(state)).is_some_and(|met| std::mem::replace(&mut met.passed, now) != now)
     }
 
     /// Shows every state of the automaton that can be reached without a byte and without an assertion.
