@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::around::{self, Around};
 use super::pattern::{commonness, density};
-use super::texts::LONG;
+use super::texts::{self, LONG};
 use crate::waf::regex::ByteSet;
 
 /// Most texts that are kept of one pattern.
@@ -68,6 +68,20 @@ impl Literal {
         {
             self.bytes.drain(..start);
             self.around.before = around::of(cut);
+        }
+        self
+    }
+
+    /// What is looked for of it ([`texts::part`]).
+    pub(super) fn part(mut self) -> Self {
+        let part = texts::part(&self.bytes, commonness);
+        if let Some(next) = self.bytes.get(part.end) {
+            self.around.behind = around::of(*next);
+            self.bytes.truncate(part.end);
+        }
+        if let Some(last) = part.start.checked_sub(1).and_then(|last| self.bytes.get(last)) {
+            self.around.before = around::of(*last);
+            self.bytes.drain(..part.start);
         }
         self
     }

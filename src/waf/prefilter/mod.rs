@@ -12,6 +12,7 @@
 mod around;
 mod classes;
 mod condition;
+mod edits;
 mod literals;
 mod pairs;
 mod pattern;
@@ -24,11 +25,13 @@ mod texts;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::operate::CompiledOperator;
 use super::program::OperatorId;
 use super::signature::{self, Signature};
+use crate::limits::WAF_KEPT_BUFFER_BYTES;
 use around::Around;
 pub(crate) use classes::{ClassId, Classes};
 use condition::Condition;
@@ -36,10 +39,11 @@ use literals::Literal;
 use pattern::MOST_SETS;
 pub(crate) use pattern::commonness;
 use plain::Plain;
-use scope::Scopes;
+pub(crate) use scope::Kind;
 pub(crate) use scope::{ALL, ScopeId};
+use scope::{Scopes, is_within};
 use survey::Survey;
-use texts::Text;
+use texts::{SHORT_VALUE, Text};
 
 /// Lengths that are told apart.
 const LENGTHS: usize = 32;
@@ -139,6 +143,44 @@ impl Needs {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     survey: Survey,
+    /// For values of which kind that was all that the last value was looked through for; nothing if it was not.
+    kind: Option<Kind>,
+    /// Where the next value differs from the one that it was made of ([`Self::compare`]).
+    stretches: Vec<Range<usize>>,
+}
+
+/// A value from this length on is compared with what is made of it.
+pub(crate) const COMPARED: usize = if cfg!(fuzzing) { 24 } else { 512 };
+
+const _: () = assert!(COMPARED > SHORT_VALUE, "it is known which texts were found");
+
+/// What was found in a value of the length [`COMPARED`] or more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'l> {
+    /// Texts, a bit each.
+    pub(crate) texts: &'l [u64],
+    /// For values of this kind it is all.
+    pub(crate) kind: Kind,
+}
+
+impl Memory {
+    /// One large value shall not hold memory for good.
+    pub(crate) fn shrink(&mut self) {
+        self.survey.shrink();
+        self.stretches.truncate(0);
+        self.stretches.shrink_to(WAF_KEPT_BUFFER_BYTES / size_of::<Range<usize>>());
+    }
+
+    /// Finds out whether a form differs from its value at so few places that it need not be looked through as a whole.
+    pub(crate) fn compare(&mut self, filter: &Prefilter, value: &[u8], form: &[u8]) -> bool {
+        edits::compare(value, form, filter.scopes.reach, &mut self.stretches)
+    }
+
+    /// What was found in the value that was asked about last, if it is as long as [`COMPARED`].
+    pub(crate) fn look(&self) -> Option<Look<'_>> {
+        let kind = self.kind.filter(|_| self.survey.len >= COMPARED)?;
+        Some(Look { texts: &self.survey.found, kind })
+    }
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -182,7 +224,7 @@ impl Prefilter {
                 textless.push(bit);
                 continue;
             };
-            for Literal { bytes: text, around } in literals {
+            for Literal { bytes: text, around } in literals.into_iter().map(Literal::part) {
                 let arounds = arounds.entry(text.clone()).or_default();
                 let bits = asking.entry(text).or_default();
                 if bits.last() != Some(&bit) {
@@ -258,8 +300,22 @@ impl Prefilter {
     /// Finds the class of a value: which operators of a scope could match it, and which transformations could change it.
     /// Of operators outside of the scope it says nothing.
     pub(crate) fn ask(&self, memory: &mut Memory, classes: &mut Classes, value: &[u8], scope: ScopeId) -> ClassId {
+        self.ask_form(memory, classes, value, scope, None)
+    }
+
+    /// Likewise. With what was found in another value, in the same scope or one that has more: the value was made of that
+    /// one, and [`Memory::compare`] says where they differ. Then also those operators count whose texts only the other
+    /// one has.
+    pub(crate) fn ask_form(
+        &self,
+        memory: &mut Memory,
+        classes: &mut Classes,
+        value: &[u8],
+        scope: ScopeId,
+        other: Option<Look<'_>>,
+    ) -> ClassId {
         let length = value.len().min(LENGTHS - 1) as u8;
-        let survey = &mut memory.survey;
+        let Memory { survey, kind, stretches } = memory;
         let bytes = survey.of(value);
         let known = classes.plain(bytes, length);
         let mut is_drafted = false;
@@ -275,8 +331,10 @@ impl Prefilter {
         };
         let own = signature;
         let mut has_text = false;
-        if let Some(texts) = self.scopes.texts(scope, bytes, &self.asking, &self.needs) {
-            texts.find(survey, |text| {
+        *kind = None;
+        if let Some((texts, kind_of_texts)) = self.scopes.texts(scope, bytes, &self.asking, &self.needs) {
+            *kind = Some(kind_of_texts);
+            let mut found = |text: u32| {
                 let Some(sequel) = self.sequels.get(text as usize) else { return };
                 signature |= sequel.pair;
                 if !sequel.concerns_operators() {
@@ -288,7 +346,16 @@ impl Prefilter {
                 }
                 has_text = true;
                 self.pass(&mut classes.draft, sequel, bytes, length);
-            });
+            };
+            match other.filter(|other| is_within(kind_of_texts, other.kind)) {
+                None => texts.find(survey, found),
+                Some(other) => {
+                    survey.found.clear();
+                    survey.found.extend_from_slice(other.texts);
+                    each_bit(other.texts, &mut found);
+                    texts.find_within(survey, stretches, found);
+                }
+            }
         }
         if value.last() == Some(&b'.') {
             signature |= signature::ENDS_WITH_DOT & self.telling;
@@ -326,6 +393,17 @@ impl Prefilter {
             {
                 set(answer, *bit);
             }
+        }
+    }
+}
+
+/// Calls `each` with the number of each bit that is set.
+fn each_bit(words: &[u64], mut each: impl FnMut(u32)) {
+    for (first, word) in (0..).step_by(64).zip(words) {
+        let mut rest = *word;
+        while rest != 0 {
+            each(first + rest.trailing_zeros());
+            rest &= rest - 1;
         }
     }
 }

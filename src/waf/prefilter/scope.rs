@@ -10,6 +10,7 @@
 use std::sync::OnceLock;
 
 use super::around::Around;
+use super::edits::Reach;
 use super::pattern;
 use super::texts::{Text, Texts};
 use super::{LENGTHS, Needs, is_set};
@@ -28,7 +29,10 @@ const ORDINARY: Signature = signature_of(b"abcdefghijklmnopqrstuvwxyz0123456789-
 const GROUPS: [Signature; 4] =
     [signature_of(b"/:=%+?&~@#*"), signature_of(b" ,'!\""), signature_of(b"\t\r\n"), signature_of(b"();")];
 
-/// Kinds of values.
+/// Number of a kind of values.
+pub(crate) type Kind = usize;
+
+/// How many there are.
 const KINDS: usize = (1 << GROUPS.len()) + 1;
 
 /// The last kind.
@@ -54,6 +58,11 @@ fn kind(signature: Signature) -> usize {
     GROUPS.iter().enumerate().fold(0, |kind, (number, group)| kind | usize::from(signature & group != 0) << number)
 }
 
+/// Are all texts that values of the one kind are looked through for looked for in those of the other too?
+pub(super) const fn is_within(one: Kind, other: Kind) -> bool {
+    other == ANY || (one != ANY && one & !other == 0)
+}
+
 /// Bytes that values of a kind may have.
 fn bytes_of(kind: usize) -> Signature {
     if kind == ANY {
@@ -67,6 +76,8 @@ fn bytes_of(kind: usize) -> Signature {
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
     texts: Vec<Text>,
+    /// Of all texts.
+    pub(super) reach: Reach,
     scopes: Vec<Scope>,
 }
 
@@ -78,13 +89,17 @@ struct Scope {
     tables: [OnceLock<Option<Texts>>; KINDS],
 }
 
-/// A scope of fewer texts has tables for the last kind only. Fuzz targets have such tables for small rule sets too.
-const FEW: usize = if cfg!(fuzzing) { 8 } else { 512 };
+/// A scope of fewer texts has tables for the last kind only. Tests have such tables for small rule sets too.
+const FEW: usize = if cfg!(any(test, fuzzing)) { 8 } else { 512 };
 
 impl Scopes {
     /// With one scope: of all operators.
     pub(super) fn new(texts: Vec<Text>) -> Self {
-        Self { texts, scopes: vec![Scope { operators: None, tables: [const { OnceLock::new() }; KINDS] }] }
+        let reach = texts.iter().map(Text::reach).fold(Reach::default(), |all, reach| Reach {
+            before: all.before.max(reach.before),
+            behind: all.behind.max(reach.behind),
+        });
+        Self { texts, reach, scopes: vec![Scope { operators: None, tables: [const { OnceLock::new() }; KINDS] }] }
     }
 
     /// Adds a scope, if there is a number left for it.
@@ -94,7 +109,8 @@ impl Scopes {
         Some(id)
     }
 
-    /// The texts to look for in values with this signature. `asking` are the operators that ask for a text.
+    /// The texts to look for in values with this signature, and for values of which kind that is all. `asking` are the
+    /// operators that ask for a text.
     #[inline]
     pub(super) fn texts<'s>(
         &'s self,
@@ -102,11 +118,11 @@ impl Scopes {
         signature: Signature,
         asking: &[(Signature, Box<[u32]>)],
         needs: &[Needs],
-    ) -> Option<&'s Texts> {
+    ) -> Option<(&'s Texts, Kind)> {
         let scope = self.scopes.get(usize::from(scope))?;
         let of_kind = |kind: usize| {
             let table = scope.tables.get(kind)?;
-            table.get_or_init(|| self.make(scope, kind, asking, needs)).as_ref()
+            table.get_or_init(|| self.make(scope, kind, asking, needs)).as_ref().map(|texts| (texts, kind))
         };
         of_kind(kind(signature)).or_else(|| of_kind(ANY))
     }

@@ -1,5 +1,6 @@
 //! The first look at a value, for many bytes at once: its lower-case form and its signature.
 
+use crate::limits::WAF_KEPT_BUFFER_BYTES;
 use crate::waf::signature::{self, Signature};
 
 /// Bytes that are looked at together.
@@ -25,6 +26,13 @@ pub(super) struct Survey {
 }
 
 impl Survey {
+    /// One large value shall not hold memory for good.
+    pub(super) fn shrink(&mut self) {
+        if self.folded.capacity() > WAF_KEPT_BUFFER_BYTES {
+            (self.folded, self.hits) = (Vec::new(), Vec::new());
+        }
+    }
+
     /// Looks at a value; gives its signature.
     #[inline]
     pub(super) fn of(&mut self, value: &[u8]) -> Signature {

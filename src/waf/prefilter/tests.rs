@@ -403,3 +403,105 @@ fn a_scope_says_the_same_of_its_operators() {
     }
     assert!(met > 500, "{met}");
 }
+
+/// A form is asked about where it differs from its value only, and nothing is missed.
+#[test]
+fn a_form_that_differs_little_is_asked_about_as_a_whole_one_is() {
+    // Stands within a text, and is gone in the form.
+    const MARK: u8 = b'~';
+    const LONG: &str = "it is a phrase of more bytes than are looked for at once";
+    let more = [
+        ("pm", "metadata instance sleep waitfor xp_cmdshell"),
+        ("contains", LONG),
+        ("rx", r"(?i)sleep\("),
+        ("rx", r"\bbenchmark\b"),
+        ("rx", r"[;|]\s*id\b"),
+        ("rx", r"^aa.*zz$"),
+        ("rx", r"%(?!zz)"),
+        ("rx", r"<[a-z]+ on[a-z]+="),
+        // Looked for only in values that have the other thing too.
+        ("rx", r"mailto[^x(]*\("),
+        (
+            "pm",
+            "q;a q;b q;c q;d q;e q;f q;g q;h q;i q;j q;k q;l q;m q;n q;o q;p q;q q;r q;s q;t q;u q;v q;w q;x q;y q;z",
+        ),
+    ];
+    let operators = compile(&[OPERATORS, more.as_slice()].concat());
+    let mut filter = Prefilter::new(&operators, &[], 0, |_| true);
+    let scoped = filter.operators((0..operators.len() as u32).filter(|id| id % 3 != 0).map(OperatorId));
+    let scope = filter.add_scope(scoped.clone()).unwrap();
+    let pieces: [&[u8]; 21] = [
+        b"union select",
+        b"UNION  ALL SELECT",
+        b"dddd!",
+        b"<script>",
+        b"/onload=",
+        b"../../",
+        b"%2e%2e",
+        b"wget",
+        b"abc",
+        LONG.as_bytes(),
+        b"xp_CmdShell",
+        b"sleep(",
+        b"sleep",
+        b"(",
+        b" benchmark ",
+        b";id ",
+        b"<a onx=",
+        b"mailto",
+        b"aa",
+        b"zz",
+        b"instance",
+    ];
+    let mut draw = draws();
+    let (mut memory, mut classes) = (Memory::default(), Classes::new(filter.words()));
+    let mut asking = Asking::default();
+    let (mut compared, mut matches, mut more) = (0, 0, 0);
+    for round in 0..if cfg!(debug_assertions) { 400 } else { 4000 } {
+        let letters: &[u8] = [b"abcdeflnst ".as_slice(), b"abc/=. 123\n", b"a\xc3(;'\"b{ "][round % 3];
+        let filler = |draw: &mut dyn FnMut(usize) -> usize, most: usize| -> Vec<u8> {
+            (0..draw(most)).map(|_| letters[draw(letters.len())]).collect()
+        };
+        let mut value = filler(&mut draw, 200);
+        while value.len() < COMPARED + 200 {
+            value.extend(filler(&mut draw, 400));
+            let mut piece = pieces[draw(pieces.len())].to_vec();
+            if draw(2) == 0 {
+                piece.insert(draw(piece.len()), MARK);
+            }
+            value.extend(piece);
+        }
+        let mut form = value.clone();
+        form.retain(|byte| *byte != MARK || draw(3) == 0);
+        for _ in 0..draw(4) {
+            let place = draw(form.len());
+            let gone = form.len().min(place + draw(4));
+            let instead = if draw(3) == 0 { pieces[draw(pieces.len())] } else { [b"".as_slice(), b"(", b"i"][draw(3)] };
+            form.splice(place..gone, instead.iter().copied());
+        }
+        let of_value = [ALL, scope][draw(2)];
+        let of_form = [of_value, scope][draw(2)];
+        let _ = filter.ask(&mut memory, &mut classes, &value, of_value);
+        let Look { texts, kind } = memory.look().unwrap();
+        let texts = texts.to_vec();
+        if !memory.compare(&filter, &value, &form) {
+            continue;
+        }
+        compared += 1;
+        let part = filter.ask_form(&mut memory, &mut classes, &form, of_form, Some(Look { texts: &texts, kind }));
+        let whole = filter.ask(&mut Memory::default(), &mut classes, &form, of_form);
+        for (id, operator) in (0..).zip(&operators) {
+            let Some(bit) = filter.bit(OperatorId(id)) else { continue };
+            if of_form == scope && !is_set(&scoped, bit) {
+                continue;
+            }
+            let [in_part, in_whole] = [part, whole].map(|class| is_set(classes.answer(class), bit));
+            assert!(in_part || !in_whole, "{id} of {}, made of {}", form.escape_ascii(), value.escape_ascii());
+            more += usize::from(in_part && !in_whole);
+            let is_match = asking.is_match(operator, &form);
+            assert!(in_part || !is_match, "{id} of {}, made of {}", form.escape_ascii(), value.escape_ascii());
+            matches += usize::from(is_match);
+        }
+    }
+    assert!(compared > 200 && matches > 1000 && more < matches / 10, "{compared} {matches} {more}");
+}

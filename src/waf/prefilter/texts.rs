@@ -8,7 +8,10 @@
 //!
 //! Texts and values have their ASCII letters in lower case.
 
+use std::ops::Range;
+
 use super::around::{self, Around, Kinds};
+use super::edits::Reach;
 use super::pairs::Pairs;
 use super::survey::{BLOCK, Survey};
 
@@ -18,8 +21,11 @@ const SHORTEST: usize = 2;
 /// Texts of so many bytes are found by four of them, shorter ones by two.
 pub(super) const LONG: usize = 5;
 
+/// No text is looked for in more bytes.
+const MOST: usize = 24;
+
 /// In values up to so many bytes nobody notes which texts were found already.
-const SHORT_VALUE: usize = 64;
+pub(super) const SHORT_VALUE: usize = if cfg!(fuzzing) { 16 } else { 64 };
 
 /// Bits of the hash of four bytes.
 const QUAD_BITS: u32 = 17;
@@ -44,17 +50,39 @@ impl Text {
     /// `commonness` of a byte is how often it may be met.
     pub(super) fn new(bytes: &[u8], arounds: Vec<Around>, commonness: impl Fn(u8) -> f64) -> Self {
         debug_assert!(bytes.len() >= SHORTEST);
-        let is_long = bytes.len() >= LONG;
-        let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
-        // One byte more than four, for both the even and the odd place.
-        let both = |window: &[u8]| match window {
-            [_, most @ ..] if is_long => rarity(most) + window.split_last().map_or(0.0, |(_, most)| rarity(most)),
-            window => rarity(window),
-        };
-        let windows = bytes.windows(if is_long { 5 } else { bytes.len().min(3) }).map(both);
-        let rarest = (0_u16..).zip(windows).min_by(|(_, one), (_, other)| one.total_cmp(other));
-        Self { bytes: bytes.into(), arounds, offset: rarest.map_or(0, |(offset, _)| offset) }
+        Self { bytes: bytes.into(), arounds, offset: rarest(bytes, commonness) as u16 }
     }
+
+    /// How far from a byte that it has, or that stands next to it, it is found.
+    pub(super) fn reach(&self) -> Reach {
+        let offset = usize::from(self.offset);
+        // A long one may be found one byte further on.
+        Reach { before: self.bytes.len() - offset, behind: offset + usize::from(self.bytes.len() >= LONG) }
+    }
+}
+
+/// Where the rarest bytes of a text begin, which it is found by. `commonness` of a byte is how often it may be met.
+fn rarest(bytes: &[u8], commonness: impl Fn(u8) -> f64) -> usize {
+    let is_long = bytes.len() >= LONG;
+    let rarity = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<f64>();
+    // One byte more than four, for both the even and the odd place.
+    let both = |window: &[u8]| match window {
+        [_, most @ ..] if is_long => rarity(most) + window.split_last().map_or(0.0, |(_, most)| rarity(most)),
+        window => rarity(window),
+    };
+    let windows = bytes.windows(if is_long { 5 } else { bytes.len().min(3) }).map(both);
+    let rarest = windows.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
+    rarest.map_or(0, |(offset, _)| offset)
+}
+
+/// The part of a text that is looked for, [`MOST`] bytes of it: a value without that does not have the whole. Whoever looks
+/// for it in a form of a value has to go as far around what is changed as texts are long.
+pub(super) fn part(bytes: &[u8], commonness: impl Fn(u8) -> f64) -> Range<usize> {
+    if bytes.len() <= MOST {
+        return 0..bytes.len();
+    }
+    let start = (rarest(bytes, commonness) + LONG).saturating_sub(MOST / 2 + LONG / 2).min(bytes.len() - MOST);
+    start..start + MOST
 }
 
 /// The texts and where to find them.
@@ -217,18 +245,32 @@ impl Texts {
     /// Calls `found` with the number of each text that occurs in the value surveyed; in a short one, for each time.
     #[inline]
     pub(super) fn find(&self, survey: &mut Survey, mut found: impl FnMut(u32)) {
+        survey.found.clear();
+        if survey.len > SHORT_VALUE {
+            survey.found.resize(self.count.div_ceil(64), 0);
+        }
+        self.find_in(survey, 0..survey.len, &mut found);
+    }
+
+    /// Likewise with each text that is found by bytes in one of these stretches ([`super::edits`]), but for those that are
+    /// noted in the survey as found.
+    #[cold]
+    pub(super) fn find_within(&self, survey: &mut Survey, stretches: &[Range<usize>], mut found: impl FnMut(u32)) {
+        for stretch in stretches {
+            self.find_in(survey, stretch.clone(), &mut found);
+        }
+    }
+
+    #[inline]
+    fn find_in(&self, survey: &mut Survey, stretch: Range<usize>, found: &mut impl FnMut(u32)) {
         let Survey { folded, len, found: known, hits: short } = survey;
-        known.clear();
-        if *len > SHORT_VALUE {
-            known.resize(self.count.div_ceil(64), 0);
-        }
         let quads = self.quads.first_chunk::<QUAD_WORDS>();
-        if let Some(pairs) = &self.pairs {
-            pairs.find(folded, *len, short);
+        if let (Some(pairs), Some(rest)) = (&self.pairs, folded.get(stretch.start..)) {
+            pairs.find(rest, stretch.end - stretch.start, short);
         }
-        for (number, start) in (0..*len).step_by(BLOCK).enumerate() {
+        for (number, start) in (stretch.start..stretch.end).step_by(BLOCK).enumerate() {
             let Some(block) = folded.get(start..).and_then(|rest| rest.first_chunk()) else { break };
-            let filled = (*len - start).min(BLOCK);
+            let filled = (stretch.end - start).min(BLOCK);
             let mut hits = quads.map_or(0, |quads| quad_hits(quads, block, filled));
             while hits != 0 {
                 let at = start + hits.trailing_zeros() as usize;
@@ -237,7 +279,7 @@ impl Texts {
                 if let Some(bucket) = self.of_quad(u32::from_le_bytes(*quad))
                     && bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 4))
                 {
-                    self.compare(folded, *len, at, bucket, known, &mut found);
+                    self.compare(folded, *len, at, bucket, known, found);
                 }
             }
             if let Some(pairs) = &self.pairs {
@@ -249,7 +291,7 @@ impl Texts {
                     if let Some(bucket) = pairs.of_triple(triple)
                         && bucket.may_be(byte_at(folded, at.wrapping_sub(1)), byte_at(folded, at + 2))
                     {
-                        self.compare(folded, *len, at, bucket, known, &mut found);
+                        self.compare(folded, *len, at, bucket, known, found);
                     }
                 }
             }

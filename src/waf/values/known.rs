@@ -25,13 +25,14 @@ use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
 use crate::waf::operator::Evidence;
 use crate::waf::plan::Plan;
-use crate::waf::prefilter::{ALL, ClassId, Classes, Memory, Prefilter, ScopeId};
+use crate::waf::prefilter::{ALL, ClassId, Classes, Look, Memory, Prefilter, ScopeId};
 use crate::waf::program::OperatorId;
 use crate::waf::scratch::make_room;
 use crate::waf::signature::Signature;
 
 use super::findings::Findings;
 use super::lessons::{LessonId, Lessons};
+use super::looks::Looks;
 use super::store::{Place, SpanHasher, Store};
 use super::visits::Visits;
 
@@ -88,6 +89,7 @@ pub(super) struct Known {
     passing: Store,
     /// Of short passing values, by their bytes.
     passing_texts: NameIndex,
+    looks: Looks,
     /// Of long values that the transaction has.
     places: HashMap<(Buffer, Span, ScopeId), ValueId, BuildHasherDefault<SpanHasher>>,
     /// The transaction that they are of.
@@ -114,6 +116,7 @@ impl Default for Known {
             seed: RandomState::new().hash_one(0_u8),
             passing: Store::default(),
             passing_texts: NameIndex::default(),
+            looks: Looks::default(),
             places: HashMap::default(),
             serial: 0,
         }
@@ -187,6 +190,7 @@ impl Known {
     fn clear_passing(&mut self) {
         self.passing.clear();
         self.passing_texts.clear();
+        self.looks.clear();
         self.lessons.clear_own();
     }
 
@@ -250,24 +254,41 @@ impl Known {
         }
         let class = filter.ask(memory, &mut self.classes, value, scope);
         let id = self.passing.push(class, Place::Given(bytes), scope) | PASSING;
+        self.note_look(id, memory);
         self.places.insert((bytes.buffer, bytes.span, scope), id);
         Ok(id)
     }
 
-    /// The number of a value that a transformation made. `scope` is what it can be asked about.
+    fn note_look(&mut self, id: ValueId, memory: &Memory) {
+        if let Some(look) = memory.look() {
+            self.looks.note(id, look);
+        }
+    }
+
+    /// What was found in a value, if that is noted.
+    pub(super) fn look(&self, id: ValueId) -> Option<Look<'_>> {
+        self.looks.of(id)
+    }
+
+    /// The number of a value that a transformation made. `scope` is what it can be asked about. `other` is the value that
+    /// it was made of, if they were compared ([`Memory::compare`]).
     pub(super) fn made(
         &mut self,
         filter: &Prefilter,
         memory: &mut Memory,
         value: &[u8],
         scope: ScopeId,
+        other: Option<ValueId>,
     ) -> Result<ValueId, Full> {
         if value.len() <= WAF_KEPT_VALUE_BYTES {
             return self.short(value, |classes| filter.ask(memory, classes, value, ALL));
         }
         let place = self.hold(value)?;
-        let class = filter.ask(memory, &mut self.classes, value, scope);
-        Ok(self.passing.push(class, place, scope) | PASSING)
+        let look = other.and_then(|other| self.looks.of(other));
+        let class = filter.ask_form(memory, &mut self.classes, value, scope, look);
+        let id = self.passing.push(class, place, scope) | PASSING;
+        self.note_look(id, memory);
+        Ok(id)
     }
 
     /// The number of a value that is another one but for the case of letters, which makes its signature this one.
@@ -285,7 +306,9 @@ impl Known {
         }
         let place = self.hold(value)?;
         let class = filter.in_other_case(&mut self.classes, class, signature);
-        Ok(self.passing.push(class, place, scope) | PASSING)
+        let id = self.passing.push(class, place, scope) | PASSING;
+        self.looks.note_again(id, other);
+        Ok(id)
     }
 
     /// The number of a value that is found by its bytes: a kept one, or one that the transaction has had before. If it is

@@ -7,6 +7,7 @@
 mod findings;
 mod known;
 mod lessons;
+mod looks;
 mod sets;
 mod sources;
 mod store;
@@ -16,7 +17,7 @@ use super::EngineOptions;
 use super::collection::{Buffer, Bytes, Span, Value};
 use super::operator::Evidence;
 use super::plan::{Block, Check, Doubt, Group, Lane, Layout, PrivateChain, SourceId};
-use super::prefilter::{Memory, Prefilter, is_set, set};
+use super::prefilter::{COMPARED, Memory, Prefilter, is_set, set};
 use super::program::{OperatorId, Program};
 use super::scratch::RegexCaches;
 use super::signature::Signature;
@@ -111,6 +112,7 @@ impl PhaseValues {
             // One large request shall not hold memory for good.
             self.text.shrink_to(WAF_KEPT_BUFFER_BYTES);
             self.output.shrink_to(WAF_KEPT_BUFFER_BYTES);
+            self.memory.shrink();
         }
         let plan = &program.plan;
         let filter = plan.prefilter(phase);
@@ -387,13 +389,22 @@ impl PhaseValues {
             transformation.apply(self.bytes(program, transaction, id), &mut output, &program.settings.transformations);
         let filter = self.prefilter(program);
         let scopes = program.plan.scopes(self.phase);
+        let mut other = None;
+        if is_changed && !is_left_alone && output.len() >= COMPARED && self.known().look(id).is_some() {
+            let mut memory = std::mem::take(&mut self.memory);
+            let differs_little = memory.compare(filter, self.bytes(program, transaction, id), &output);
+            other = differs_little.then_some(id);
+            self.memory = memory;
+        }
         let Self { known, current, memory, .. } = self;
         let result = match known.get_mut(*current) {
             Some(known) if is_changed && is_left_alone => {
                 let signature = in_other_case(signature, transformation);
                 known.made_in_case(filter, &output, id, signature)
             }
-            Some(known) if is_changed => known.made(filter, memory, &output, scopes.made(known.scope(id), place)),
+            Some(known) if is_changed => {
+                known.made(filter, memory, &output, scopes.made(known.scope(id), place), other)
+            }
             _ => Ok(id),
         };
         if let Ok(result) = result {
