@@ -215,3 +215,34 @@ fn values_go_with_their_rules_where_only_bodies_are_looked_at() {
         assert!(known > 0 && known == first, "{known} in round {round}, {first} at first");
     }
 }
+
+#[test]
+fn when_there_is_no_room_most_of_what_is_asked_for_again_stays() {
+    let [program, plain] =
+        [EngineOptions::default(), EngineOptions::reference()].map(|options| program_with(&rules(1), &options));
+    // Values of capitals, each of which transformations make something of.
+    let arguments = |round: usize| -> String { (0..900).map(|number| format!("a=Q{round}W{number}%27&")).collect() };
+    let exchange = |round: usize| Exchange::form(&arguments(round));
+    let mut scratch = Scratch::new();
+    let ids = |scratch: &mut Scratch, round: usize| exchange(round).run_with(&program, scratch).ids();
+    let (mut before, mut round) = (0, 0);
+    let left = loop {
+        round += 1;
+        // The first comes again and again.
+        ids(&mut scratch, 0);
+        ids(&mut scratch, round);
+        before = scratch.kept_values().max(before);
+        Exchange::get("/").run_with(&program, &mut scratch);
+        if scratch.kept_values() < before {
+            break scratch.kept_values();
+        }
+    };
+    assert!(before > 40_000 && left > before / 4 && left < before, "{left} of {before}");
+    let mut added = |round: usize| {
+        let before = scratch.kept_values();
+        assert_eq!(ids(&mut scratch, round), exchange(round).run_with(&plain, &mut Scratch::new()).ids());
+        scratch.kept_values() - before
+    };
+    let (first, cold, new) = (added(0), added(2), added(round + 1));
+    assert!(first > 0 && first * 5 < cold * 4 && cold * 5 < new * 4 && cold * 8 > new, "{first} {cold} of {new}");
+}

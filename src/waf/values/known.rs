@@ -5,8 +5,8 @@
 //! not, what transformations make of them. They are found by their bytes, all of which are compared. Longer values,
 //! and those for which there is no room, are known for the duration of their transaction only.
 //!
-//! When the room for kept values, for their classes or for what was learned of them is used up, all of them are forgotten
-//! before the next transaction.
+//! When the room for kept values is used up some of them are forgotten before the next transaction ([`super::thinning`]), and
+//! all when that for their classes or for what was learned of them is.
 //!
 //! The fields of a client's requests come in the same order each time, so the value that followed a kept one last time
 //! is compared before a hash is worked out: beside it in memory, where the index is anywhere.
@@ -67,25 +67,27 @@ pub(super) struct Known {
     classes: Classes,
     /// What classes ask of checks.
     pub(super) visits: Visits,
-    kept: Store,
+    pub(super) kept: Store,
     /// Groups whose checks ask for nothing that a kept value has, a bit each: so many bytes for each value.
-    quiet: Vec<u8>,
-    quiet_width: usize,
+    pub(super) quiet: Vec<u8>,
+    pub(super) quiet_width: usize,
     /// What operators answered that were asked about values.
     lessons: Lessons,
     /// Kept values that this transaction learned something of.
     learned: Vec<ValueId>,
     /// What operators found in kept values.
-    findings: Findings,
+    pub(super) findings: Findings,
     /// Numbers of kept values plus one, by hash; open addressing.
-    index: Vec<u16>,
+    pub(super) index: Vec<u16>,
     /// The kept value that was found last, and the one that a transaction began with.
-    previous: ValueId,
-    first: ValueId,
+    pub(super) previous: ValueId,
+    pub(super) first: ValueId,
     is_full: bool,
-    /// Kept values that this transaction added.
+    are_lessons_full: bool,
+    /// Kept values that this transaction added, from this one on.
+    first_added: ValueId,
     added: usize,
-    seed: u64,
+    pub(super) seed: u64,
     passing: Store,
     /// Of short passing values, by their bytes.
     passing_texts: NameIndex,
@@ -112,6 +114,8 @@ impl Default for Known {
             previous: NONE,
             first: NONE,
             is_full: false,
+            are_lessons_full: false,
+            first_added: 0,
             added: 0,
             seed: RandomState::new().hash_one(0_u8),
             passing: Store::default(),
@@ -152,9 +156,12 @@ impl Known {
                 self.forget_kept();
                 self.visits = Visits::default();
             }
-            if self.is_full || self.classes.len() > WAF_KEPT_CLASSES {
+            let is_lost = self.are_lessons_full || self.classes.len() > WAF_KEPT_CLASSES;
+            if is_lost || (self.is_full && !self.thin_out()) {
                 self.forget_kept();
             }
+            self.is_full = false;
+            self.first_added = self.kept.infos.len() as ValueId;
             if self.visits.is_large() {
                 self.visits.clear();
             }
@@ -177,11 +184,11 @@ impl Known {
 
     /// What was learned of kept values is made ready for other transactions.
     fn settle(&mut self) {
-        let Self { kept, lessons, learned, is_full, .. } = self;
+        let Self { kept, lessons, learned, are_lessons_full, .. } = self;
         for id in learned.drain(..) {
             let Some(info) = kept.infos.get_mut(id as usize) else { continue };
             info.lesson = lessons.settle(info.lesson).unwrap_or_else(|| {
-                *is_full = true;
+                *are_lessons_full = true;
                 NONE
             });
         }
@@ -195,7 +202,7 @@ impl Known {
     }
 
     fn forget_kept(&mut self) {
-        self.is_full = false;
+        (self.is_full, self.are_lessons_full) = (false, false);
         self.kept.clear();
         self.quiet.clear();
         self.lessons.clear();
@@ -351,8 +358,13 @@ impl Known {
     /// The number of a value, if it is the kept one that followed last time too.
     fn follow(&mut self, value: &[u8]) -> Option<ValueId> {
         let id = *self.following();
-        let info = self.kept.infos.get(id as usize)?;
-        info.is_text(value, &self.kept.bytes).then(|| self.previous = id).map(|()| id)
+        let info = self.kept.infos.get_mut(id as usize)?;
+        if !info.is_text(value, &self.kept.bytes) {
+            return None;
+        }
+        info.is_asked_again |= id < self.first_added;
+        self.previous = id;
+        Some(id)
     }
 
     /// Makes room for a value for the duration of the transaction.
@@ -398,7 +410,10 @@ impl Known {
                 return Ok(id);
             }
             let id = u32::from(*slot) - 1;
-            if self.kept.infos.get(id as usize).is_some_and(|info| info.is_text(value, &self.kept.bytes)) {
+            if let Some(info) = self.kept.infos.get_mut(id as usize)
+                && info.is_text(value, &self.kept.bytes)
+            {
+                info.is_asked_again |= id < self.first_added;
                 return Ok(id);
             }
             place = if place + 1 < slots { place + 1 } else { 0 };
@@ -409,7 +424,11 @@ impl Known {
     /// Makes the index larger. A value for which there is no slot nearby is not found again.
     #[cold]
     fn grow_index(&mut self) {
-        let slots = (self.index.len() * 4).clamp(FIRST_SLOTS.min(SLOTS), SLOTS);
+        self.fill_index((self.index.len() * 4).clamp(FIRST_SLOTS.min(SLOTS), SLOTS));
+    }
+
+    /// Makes the index anew, with so many slots.
+    pub(super) fn fill_index(&mut self, slots: usize) {
         self.index.clear();
         self.index.resize(slots, 0);
         for (number, info) in (1..).zip(&self.kept.infos) {

@@ -11,6 +11,7 @@ mod looks;
 mod sets;
 mod sources;
 mod store;
+mod thinning;
 mod visits;
 
 use super::EngineOptions;

@@ -21,7 +21,7 @@ pub(super) struct Store {
 
 /// What a transformation makes of a value.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+pub(super) struct Step {
     result: ValueId,
     /// The transformation above [`NEXT_BITS`], and another step of the same value.
     link: u32,
@@ -41,6 +41,15 @@ impl Step {
     const fn next(self) -> u32 {
         self.link & NO_NEXT
     }
+
+    pub(super) const fn result(self) -> ValueId {
+        self.result
+    }
+
+    /// The same of values that have other numbers now.
+    pub(super) const fn renumbered(self, result: ValueId, next: u32) -> Self {
+        Self { result, link: self.link & !NO_NEXT | next & NO_NEXT }
+    }
 }
 
 /// What is stored of a value: half a line of the processor's caches.
@@ -52,8 +61,10 @@ pub(super) struct Info {
     buffer: Option<Buffer>,
     /// What it was looked through for.
     pub(super) scope: ScopeId,
+    /// Was it asked for in another transaction than that in which it came, since others were forgotten?
+    pub(super) is_asked_again: bool,
     /// The first of its `steps`.
-    step: u32,
+    pub(super) step: u32,
     pub(super) lesson: LessonId,
     /// The visit of a group that came by last.
     pub(super) visit: u32,
@@ -78,6 +89,11 @@ impl Info {
             Some(buffer) => Place::Given(Bytes { buffer, span: self.span }),
             None => Place::Own(self.span),
         }
+    }
+
+    /// Its bytes are in another place of the store.
+    pub(super) const fn move_to(&mut self, span: Span) {
+        self.span = span;
     }
 
     /// How many bytes it has.
@@ -111,7 +127,8 @@ impl Store {
             Place::Given(Bytes { buffer, span }) => (Some(buffer), span),
             Place::Own(span) => (None, span),
         };
-        let info = Info { class, span, buffer, scope, step: NONE, lesson: NONE, visit: 0, next: NONE };
+        let info =
+            Info { class, span, buffer, scope, is_asked_again: false, step: NONE, lesson: NONE, visit: 0, next: NONE };
         self.infos.push(info);
         id
     }
@@ -119,14 +136,23 @@ impl Store {
     /// What a transformation made of a value, if it is known.
     #[inline]
     pub(super) fn step(&self, index: usize, transformation: usize) -> Option<ValueId> {
-        let mut number = self.infos.get(index)?.step;
-        while let Some(step) = self.steps.get(number as usize) {
-            if step.transformation() == transformation {
-                return Some(step.result);
-            }
+        self.steps_of(index as u32).find(|step| step.transformation() == transformation).map(Step::result)
+    }
+
+    /// What transformations made of a value, as far as it is known.
+    #[inline]
+    pub(super) fn steps_of(&self, id: u32) -> impl Iterator<Item = Step> {
+        let mut number = self.infos.get(id as usize).map_or(NONE, |info| info.step);
+        std::iter::from_fn(move || {
+            let step = self.steps.get(number as usize).copied()?;
             number = step.next();
-        }
-        None
+            Some(step)
+        })
+    }
+
+    /// What transformations made of values is this now.
+    pub(super) fn replace_steps(&mut self, steps: Vec<Step>) {
+        self.steps = steps;
     }
 
     /// How many there are of what transformations made of values.
