@@ -45,8 +45,9 @@ pub(super) use openings::Openings;
 #[derive(Debug)]
 pub(super) struct Scanner {
     nfa: NFA,
-    /// For patterns whose states are too large: slower, but it makes none.
+    /// For patterns whose states are too large, or whose places are too many: slower, but it makes none.
     simulation: PikeVM,
+    has_too_many_places: bool,
     /// Class of each byte: those of one class are alike to the pattern.
     classes: [u8; 256],
     /// A byte of each class; behind them stands the end of the value.
@@ -207,7 +208,8 @@ struct Edge {
 
 const _: () = assert!(size_of::<Place>() == 32 && size_of::<Edge>() == 4, "a worker keeps many");
 
-/// States of an automaton that can be told apart here, with one number to spare.
+/// States of an automaton that can be told apart here, with one number to spare. The pattern of one that has more is
+/// simulated.
 const MOST_STATES: usize = u16::MAX as usize;
 
 /// The automaton's state of this number.
@@ -215,7 +217,7 @@ const fn state_id(number: u16) -> StateID {
     StateID::new_unchecked(number as usize)
 }
 
-/// The number of an automaton's state, of which there are no more than [`MOST_STATES`].
+/// The number of an automaton's state, if there are no more than [`MOST_STATES`].
 const fn number_of(id: StateID) -> u16 {
     id.as_u32() as u16
 }
@@ -252,9 +254,6 @@ impl Scanner {
             .nfa_size_limit(Some(REGEX_NFA_BYTES))
             .which_captures(thompson::WhichCaptures::None);
         let nfa = thompson::Compiler::new().configure(config).build_from_hir(hir).ok()?;
-        if nfa.states().len() > MOST_STATES {
-            return None;
-        }
         let mut classes = [0; 256];
         let mut members: Vec<u8> = Vec::new();
         for (byte, class) in (0..=u8::MAX).zip(&mut classes) {
@@ -271,6 +270,7 @@ impl Scanner {
         let simulation = PikeVM::new_from_nfa(nfa.clone()).ok()?;
         Some(Self {
             simulation,
+            has_too_many_places: nfa.states().len() > MOST_STATES,
             asks_for_words: looks.contains(Look::WordAscii) || looks.contains(Look::WordAsciiNegate),
             asks_for_lines: looks.contains(Look::StartLF),
             nfa,
@@ -301,7 +301,7 @@ impl Scanner {
     /// Why that is true of the place that a walk went on from when no place of the pattern was left: what had begun before
     /// had come to nothing by then. Had it come to a match, that would have been the end of the walk.
     pub(super) fn find(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> Option<usize> {
-        if states.are_too_large {
+        if states.are_too_large || self.has_too_many_places {
             return self.simulation.is_match(&mut self.simulation.create_cache(), value).then_some(0);
         }
         if states.table.is_empty() {

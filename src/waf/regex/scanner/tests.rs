@@ -115,6 +115,20 @@ fn a_pattern_whose_states_are_too_large_is_simulated() {
     assert!(states.are_too_large && states.memory_usage() < 1024, "{}", states.memory_usage());
 }
 
+/// And not left to the backtracker, whose steps are bounded.
+#[test]
+fn a_pattern_with_too_many_places_is_simulated() {
+    let regex = Regex::compile(br"^(?:ab){40000}$", RegexOptions::default()).unwrap();
+    let scanner = regex.inner.scanner.as_ref().unwrap();
+    assert!(scanner.has_too_many_places && !regex.uses_backtracker());
+    let (mut states, mut workshop) = (States::default(), Workshop::default());
+    let value = b"ab".repeat(40_000);
+    for (value, expected) in [(&value[..], true), (&value[2..], false), (b"ab", false), (&value[1..], false)] {
+        assert_eq!(scanner.is_match(&mut states, &mut workshop, value), expected, "{} bytes", value.len());
+    }
+    assert_eq!(states.memory_usage(), 0);
+}
+
 /// Values in which states are passed many bytes at a time: of few bytes, with one that leads on here and there.
 #[test]
 fn long_values_match_as_the_reference_says() {
