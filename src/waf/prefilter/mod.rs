@@ -39,8 +39,7 @@ use literals::Literal;
 use pattern::MOST_SETS;
 pub(crate) use pattern::commonness;
 use plain::Plain;
-pub(crate) use scope::Kind;
-pub(crate) use scope::{ALL, ScopeId};
+pub(crate) use scope::{ALL, Kind, ScopeId};
 use scope::{Scopes, is_within};
 use survey::Survey;
 use texts::{SHORT_VALUE, Text};
@@ -167,7 +166,7 @@ impl Memory {
     /// One large value shall not hold memory for good.
     pub(crate) fn shrink(&mut self) {
         self.survey.shrink();
-        self.stretches.truncate(0);
+        self.stretches.clear();
         self.stretches.shrink_to(WAF_KEPT_BUFFER_BYTES / size_of::<Range<usize>>());
     }
 

@@ -254,7 +254,7 @@ impl Texts {
 
     /// Likewise with each text that is found by bytes in one of these stretches ([`super::edits`]), but for those that are
     /// noted in the survey as found.
-    #[cold]
+    #[inline(never)]
     pub(super) fn find_within(&self, survey: &mut Survey, stretches: &[Range<usize>], mut found: impl FnMut(u32)) {
         for stretch in stretches {
             self.find_in(survey, stretch.clone(), &mut found);

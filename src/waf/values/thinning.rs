@@ -8,8 +8,8 @@ use super::known::{Known, NONE};
 use super::store::{Place, Step, Store};
 use crate::waf::collection::Span;
 
-/// Of eight of all, as many have to go so that it was worth while.
-const GONE: usize = 1;
+/// Eighths of the values, and of their bytes, that may stay; if more would, it was not worth while.
+const MOST_EIGHTHS: usize = 7;
 
 impl Known {
     /// Forgets some of the values, and what is known of them; `false`, and nothing was forgotten, when too few could go.
@@ -28,7 +28,7 @@ impl Known {
         let mut stays: Vec<bool> = stays.collect();
         self.kept.add_results(&mut stays);
         let staying = || self.kept.infos.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(info, _)| info.len());
-        if staying().count() * 8 > count * (8 - GONE) || staying().sum::<usize>() * 8 > bytes * (8 - GONE) {
+        if staying().count() * 8 > count * MOST_EIGHTHS || staying().sum::<usize>() * 8 > bytes * MOST_EIGHTHS {
             return false;
         }
         // Others are drawn next time; the index is made anew with it.
