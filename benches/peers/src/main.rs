@@ -5,7 +5,7 @@ mod set;
 mod table;
 mod zentinel;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use portcullis::authoring::bench::{Base, Decision, Setup, Subject};
@@ -69,12 +69,9 @@ fn run(options: &Options) -> Result<()> {
         return Err("the peers load the Core Rule Set only: set PORTCULLIS_CRS".into());
     };
     let directory = std::path::absolute(directory)?;
-    let mut requests = set::scenarios();
-    let scenarios = requests.len();
-    if !options.scenarios_only {
-        requests.extend(set::traffic(options.every)?);
-    }
-    println!("{scenarios} scenarios, {} recorded requests, {} rounds", requests.len() - scenarios, options.rounds);
+    let scenarios = set::scenarios();
+    let recorded = if options.scenarios_only { Vec::new() } else { set::traffic(options.every)? };
+    println!("{} scenarios, {} recorded requests, {} rounds", scenarios.len(), recorded.len(), options.rounds);
     let scratch = scratch_directory()?;
     for level in &options.levels {
         let setup = Setup::new(Base::Core(directory.clone()), *level);
@@ -82,26 +79,41 @@ fn run(options: &Options) -> Result<()> {
         // The includes are absolute, so the text may stand anywhere.
         let rules = scratch.join(format!("rules-{level}.conf"));
         std::fs::write(&rules, setup.core_text(&directory.join("rules/*.conf")))?;
-        let mut engines: Vec<(&str, Box<dyn Engine>)> = vec![
-            ("portcullis", Box::new(Portcullis::new(&setup, &requests)?)),
-            ("zentinel", Box::new(zentinel::Zentinel::new(&rules, &requests)?)),
-            ("modsecurity 3", Box::new(modsecurity::ModSecurity::new(&options.python, &rules, &requests, &scratch)?)),
-        ];
-        let mut results: Vec<table::Column> = Vec::new();
-        for round in 0..options.rounds {
-            for (number, (name, engine)) in engines.iter_mut().enumerate() {
-                let answers = engine.pass()?;
-                match results.get_mut(number) {
-                    Some(column) => column.merge(&answers),
-                    None => results.push(table::Column::new(name, &answers)),
-                }
-            }
-            eprintln!("round {} of {}", round + 1, options.rounds);
+        // Apart from each other: what a worker keeps of large bodies that nobody recorded is not kept of traffic.
+        for requests in [&scenarios, &recorded].into_iter().filter(|requests| !requests.is_empty()) {
+            let columns = measure(options, &setup, &rules, requests, &scratch)?;
+            check(&setup, requests, &columns[0])?;
+            table::print(requests, if std::ptr::eq(requests, &scenarios) { requests.len() } else { 0 }, &columns);
         }
-        check(&setup, &requests, &results[0])?;
-        table::print(&requests, scenarios, &results);
     }
     Ok(())
+}
+
+/// Runs all requests through every engine in turn, as often as is wanted.
+fn measure(
+    options: &Options,
+    setup: &Setup,
+    rules: &Path,
+    requests: &[Request],
+    scratch: &Path,
+) -> Result<Vec<table::Column>> {
+    let mut engines: Vec<(&str, Box<dyn Engine>)> = vec![
+        ("portcullis", Box::new(Portcullis::new(setup, requests)?)),
+        ("zentinel", Box::new(zentinel::Zentinel::new(rules, requests)?)),
+        ("modsecurity 3", Box::new(modsecurity::ModSecurity::new(&options.python, rules, requests, scratch)?)),
+    ];
+    let mut results: Vec<table::Column> = Vec::new();
+    for round in 0..options.rounds {
+        for (number, (name, engine)) in engines.iter_mut().enumerate() {
+            let answers = engine.pass()?;
+            match results.get_mut(number) {
+                Some(column) => column.merge(&answers),
+                None => results.push(table::Column::new(name, &answers)),
+            }
+        }
+        eprintln!("round {} of {}", round + 1, options.rounds);
+    }
+    Ok(results)
 }
 
 /// Where rules and requests for the peers are written.
