@@ -1,7 +1,8 @@
 //! Finding things that are numbered by what they are, in four bytes each.
 //!
-//! The things are kept by whoever asks, who compares them too, and says their hashes anew when the index grows. What
-//! things there are depends on clients, so hashes are keyed.
+//! The things are kept by whoever asks, who compares them too, and says their hashes anew when the index grows. A part of
+//! each hash is kept with its number, so that few are compared that are not alike: that takes memory which is in no cache.
+//! What things there are depends on clients, so hashes are keyed.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,11 +11,20 @@ use super::names::Mixer;
 /// Slots at the beginning. A power of two, as is every later size.
 const SLOTS: usize = 16;
 
+/// Bits of a slot that are the number's.
+const NUMBER_BITS: u32 = 20;
+
+/// A slot without its part of the hash.
+const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
+
+/// Most things of an index.
+pub(crate) const MOST_NUMBERS: usize = NUMBER as usize;
+
 /// Numbers of things by hash; open addressing, at most five eighths full.
 #[derive(Debug)]
 pub(crate) struct NumberIndex {
     seed: u64,
-    /// A number plus one; 0 is free.
+    /// A number plus one, and the upper bits of its hash; 0 is free.
     slots: Vec<u32>,
     count: usize,
 }
@@ -50,20 +60,21 @@ impl NumberIndex {
         let mask = self.slots.len().checked_sub(1)?;
         let mut place = hash as usize & mask;
         loop {
-            let number = self.slots.get(place)?.checked_sub(1)?;
-            if is_it(number) {
+            let slot = *self.slots.get(place)?;
+            let number = (slot & NUMBER).checked_sub(1)?;
+            if (slot ^ hash) >> NUMBER_BITS == 0 && is_it(number) {
                 return Some(number);
             }
             place = (place + 1) & mask;
         }
     }
 
-    /// Adds a number that is not in; `hash` says those of all that are.
+    /// Adds a number that is not in and is smaller than [`MOST_NUMBERS`]; `hash` says those of all that are.
     pub(crate) fn insert(&mut self, number: u32, hash: impl Fn(&Self, u32) -> u32) {
         if self.slots.len() * 5 <= self.count * 8 {
             let size = (self.slots.len() * 2).max(SLOTS);
             let old = std::mem::replace(&mut self.slots, vec![0; size]);
-            for number in old.into_iter().filter_map(|slot| slot.checked_sub(1)) {
+            for number in old.into_iter().filter_map(|slot| (slot & NUMBER).checked_sub(1)) {
                 self.put(number, hash(self, number));
             }
         }
@@ -78,7 +89,8 @@ impl NumberIndex {
             place = (place + 1) & mask;
         }
         if let Some(slot) = self.slots.get_mut(place) {
-            *slot = number + 1;
+            debug_assert!((number as usize) < MOST_NUMBERS);
+            *slot = (hash & !NUMBER) | ((number + 1) & NUMBER);
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Caches are found by the regex's number. Regexes of one program are numbered one after the other, so the table is
 //! direct-mapped: a slot that holds another regex's cache is taken over. What was kept for the regexes of a program that
 //! is gone is dropped when a newer program comes ([`RegexCache::forget_gone`]): left to be taken over, it added up over
-//! reloads. All of it together is bounded: when it grows beyond the limit, caches go that were not used for longest.
+//! reloads. All of it together is bounded: when it grows beyond the limit, caches go that were used least for what they
+//! take. Those that were not used for longest would be no better a choice: of large caches that are needed now and then, and
+//! for which there is no room together, each would go before it is needed again.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -27,8 +29,6 @@ pub struct RegexCache {
     slots: Vec<Slot>,
     /// Bytes of all slots, as of their last uses.
     held: usize,
-    /// Counts uses.
-    clock: u64,
     workshop: Workshop,
     pub(super) memory: Memory,
 }
@@ -43,7 +43,15 @@ struct Slot {
     automaton: Option<Box<meta::Cache>>,
     /// Bytes when they were last counted.
     held: usize,
-    last_use: u64,
+    /// How often it was used; half of it counts whenever room is made.
+    uses: u32,
+}
+
+impl Slot {
+    /// Uses for what it takes.
+    fn worth(&self) -> u64 {
+        (u64::from(self.uses) << 32) / (self.held as u64).max(1)
+    }
 }
 
 impl Slot {
@@ -92,6 +100,25 @@ impl RegexCache {
         found
     }
 
+    /// Where the leftmost match of the regex begins, at `from` or later, if the scanner finds that out in few steps; and how
+    /// many places it left for that.
+    pub(super) fn leftmost(
+        &mut self,
+        regex: &Arc<Inner>,
+        scanner: &Scanner,
+        value: &[u8],
+        from: usize,
+    ) -> (Option<usize>, usize) {
+        let index = self.slot(regex);
+        let Some(slot) = self.slots.get_mut(index) else { return (None, 0) };
+        let made = self.workshop.made();
+        let found = scanner.leftmost(slot.states.get_or_insert_default(), &mut self.workshop, value, from);
+        if self.workshop.made() != made {
+            self.count(index);
+        }
+        (found, self.workshop.left())
+    }
+
     /// For a search with the automata of this regex.
     pub(super) fn automaton(&mut self, regex: &Arc<Inner>, automaton: &meta::Regex) -> &mut meta::Cache {
         let index = self.slot(regex);
@@ -116,22 +143,23 @@ impl RegexCache {
     #[cold]
     fn make_room(&mut self) {
         self.forget_gone();
-        let mut oldest: Vec<(u64, usize)> = (0..)
+        let mut least: Vec<(u64, usize)> = (0..)
             .zip(&self.slots)
             .filter(|(_, slot)| slot.held > 0)
-            .map(|(index, slot)| (slot.last_use, index))
+            .map(|(index, slot)| (slot.worth(), index))
             .collect();
-        oldest.sort_unstable();
-        for (_, index) in oldest {
+        least.sort_unstable();
+        for (_, index) in least {
             if self.held <= KEPT_BYTES {
                 break;
             }
             if let Some(slot) = self.slots.get_mut(index) {
                 self.held -= slot.held;
                 let (id, regex) = (slot.id, std::mem::take(&mut slot.regex));
-                *slot = Slot { id, regex, ..Slot::default() };
+                *slot = Slot { id, regex, uses: slot.uses, ..Slot::default() };
             }
         }
+        self.slots.iter_mut().for_each(|slot| slot.uses /= 2);
     }
 
     /// The place of the slot of a regex.
@@ -141,7 +169,6 @@ impl RegexCache {
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, Slot::default);
         }
-        self.clock += 1;
         if self.memory.memory_usage() > KEPT_BACKTRACK_BYTES {
             self.memory = Memory::default();
         }
@@ -150,7 +177,7 @@ impl RegexCache {
                 self.held -= slot.held;
                 *slot = Slot { id, regex: Arc::downgrade(regex), ..Slot::default() };
             }
-            slot.last_use = self.clock;
+            slot.uses = slot.uses.saturating_add(1);
         }
         index
     }

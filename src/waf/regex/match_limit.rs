@@ -221,7 +221,8 @@ impl Compiler {
                 }
             };
             let (set, max) = (Box::new(*set), max.unwrap_or(u32::MAX));
-            let until = until.map(|set| Box::new(*set));
+            // PCRE tries each end of a lazy loop.
+            let until = until.filter(|_| greed != Greed::Lazy).map(|set| Box::new(*set));
             self.code.push(Instruction::SetLoop { set, min, max, greed, until, early });
             self.code.push(Instruction::Count);
         };

@@ -29,7 +29,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind, PatternID};
 use regex_syntax::hir::Hir;
 
-use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_TRACE_STEPS};
+use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_TRACE_STEPS, REGEX_TRACE_STEPS_PER_BYTE};
 
 pub use ast::ByteSet;
 use backtrack::Backtracker;
@@ -50,7 +50,7 @@ pub struct RegexOptions {
     pub is_dollar_end_only: bool,
     /// Steps of one search on the backtracker (SecPcreMatchLimit).
     pub backtrack_steps: u64,
-    /// Let the backtracker find the groups of a pattern's first matches, before automata are made that know them.
+    /// Let the backtracker find the groups of matches, before automata are made that know them.
     pub traces_matches: bool,
     /// Give up where PCRE's interpreter would with this match limit, though an automaton knows the answer: for
     /// comparisons with ModSecurity.
@@ -202,35 +202,33 @@ struct Inner {
     /// Says where it is; made when there first is one, because most patterns never match.
     automaton: OnceLock<Option<meta::Regex>>,
     backtracker: Option<Backtracker>,
-    /// Tells where groups are, in most matches in fewer steps than it takes to make an automaton that does; made when
-    /// there first is one.
+    /// Tells where groups are, and takes less time and memory for that than an automaton that does; made when there first
+    /// is a match.
     tracer: OnceLock<Backtracker>,
-    /// Steps that it took, but for the first of each search.
-    traced: AtomicU64,
+    /// See [`WASTED_STEPS`].
+    wasted: AtomicU64,
     /// May the automaton tell otherwise where groups are?
     has_idle_rounds: bool,
     /// Tells where PCRE gives up.
     match_limit: Option<Backtracker>,
 }
 
-impl Inner {
-    /// Have the matches of this pattern taken the backtracker as long as it takes to make an automaton, which then
-    /// finds them in fewer steps?
-    fn is_traced_out(&self) -> bool {
-        let most = TRACE_STEPS + self.pattern.len() as u64 * TRACE_STEPS_PER_BYTE;
-        !self.options.traces_matches || self.traced.load(Ordering::Relaxed) > most
-    }
-}
+/// Steps in which most matches are found, and so many more for each byte of the value. Where that is not enough it is found
+/// out first where the match begins.
+const FIRST_TRACE_STEPS: u64 = if cfg!(any(test, fuzzing)) { 24 } else { 1000 };
+const FIRST_TRACE_STEPS_PER_BYTE: u64 = if cfg!(any(test, fuzzing)) { 0 } else { 2 };
 
-/// Making the automata of a pattern takes as long as this and [`TRACE_STEPS_PER_BYTE`] steps of the backtracker.
-const TRACE_STEPS: u64 = 100_000;
+/// Steps of one pattern that led to nothing, or were too many for the value, after which automata find its groups.
+const WASTED_STEPS: u64 = 1_000_000;
 
-/// For each byte of the pattern.
-const TRACE_STEPS_PER_BYTE: u64 = 200;
+/// Steps for each byte of a value that are not too many.
+const ORDINARY_STEPS_PER_BYTE: u64 = 8;
 
-/// So many steps of a search do not count: the automata would not find groups much sooner, and take tens of kilobytes of
-/// what a worker may keep.
-const FREE_TRACE_STEPS: u64 = 1000;
+/// Finding out where a match begins takes so many for each place that is left.
+const STEPS_PER_PLACE: u64 = 4;
+
+/// What length allows at most.
+const MOST_TRACE_STEPS: u64 = 1_000_000;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -248,7 +246,7 @@ impl Regex {
             inner: Arc::new(Inner {
                 match_limit,
                 tracer: OnceLock::new(),
-                traced: AtomicU64::new(0),
+                wasted: AtomicU64::new(0),
                 has_idle_rounds: parsed.node.has_idle_rounds(),
                 options,
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -359,16 +357,14 @@ impl Regex {
             }
             return Ok(end.is_some());
         }
-        let tracer = (inner.backtracker.is_none() && inner.scanner.is_some()).then(|| self.tracer());
-        if let Some(tracer) = tracer.filter(|_| !inner.is_traced_out()) {
-            let found = tracer.search(&mut cache.memory, haystack, start, start, REGEX_TRACE_STEPS);
-            inner.traced.fetch_add(cache.memory.steps().saturating_sub(FREE_TRACE_STEPS), Ordering::Relaxed);
-            if let Ok(is_match) = found {
-                if is_match {
-                    captures.take(cache.memory.slots());
-                }
-                return Ok(is_match);
+        let tracer = inner.scanner.as_ref().filter(|_| inner.backtracker.is_none()).map(|_| self.tracer());
+        if let (Some(tracer), Some(scanner), true) = (tracer, &inner.scanner, inner.options.traces_matches)
+            && let Ok(is_match) = self.trace(tracer, scanner, cache, haystack, start)
+        {
+            if is_match {
+                captures.take(cache.memory.slots());
             }
+            return Ok(is_match);
         }
         let mut from = start;
         if let Some(automaton) = self.automaton() {
@@ -402,6 +398,38 @@ impl Regex {
             captures.take(cache.memory.slots());
         }
         Ok(is_match)
+    }
+
+    /// Finds the groups of a match with the backtracker, which gives up where an automaton does better.
+    fn trace(
+        &self,
+        tracer: &Backtracker,
+        scanner: &Scanner,
+        cache: &mut RegexCache,
+        haystack: &[u8],
+        start: usize,
+    ) -> Result<bool, LimitExceeded> {
+        let bytes = haystack.len() as u64;
+        let first = FIRST_TRACE_STEPS + bytes * FIRST_TRACE_STEPS_PER_BYTE;
+        let found = tracer.search(&mut cache.memory, haystack, start, start, first);
+        if found.is_ok() {
+            return found;
+        }
+        let inner = &*self.inner;
+        if inner.wasted.load(Ordering::Relaxed) > WASTED_STEPS {
+            return Err(LimitExceeded);
+        }
+        let waste = |steps: u64| inner.wasted.fetch_add(steps, Ordering::Relaxed);
+        let (from, left) = cache.leftmost(&self.inner, scanner, haystack, start);
+        let Some(from) = from else {
+            waste(REGEX_TRACE_STEPS);
+            return Err(LimitExceeded);
+        };
+        let most = REGEX_TRACE_STEPS + (bytes * REGEX_TRACE_STEPS_PER_BYTE).min(MOST_TRACE_STEPS);
+        let found = tracer.search(&mut cache.memory, haystack, start, from, most);
+        let steps = cache.memory.steps() + left as u64 * STEPS_PER_PLACE;
+        waste(steps.saturating_sub(bytes * ORDINARY_STEPS_PER_BYTE));
+        found
     }
 
     /// The matches one after the other, not overlapping (`@rxGlobal`, `@rsub`).

@@ -13,6 +13,8 @@ pub(in crate::waf::regex) struct Compiler {
     pub(in crate::waf::regex) is_counting: bool,
     /// For [`super::Backtracker::compile_tracer`].
     pub(in crate::waf::regex) looks_ahead: bool,
+    /// What follows the node that is compiled begins with one of these; nothing when that is not known.
+    pub(in crate::waf::regex) follow: Option<ByteSet>,
 }
 
 impl Compiler {
@@ -47,6 +49,7 @@ impl Compiler {
             Node::Repeat { node, min, max, greed } if self.is_counting => {
                 self.repeat_counting(node, (*min, *max), *greed, None);
             }
+            Node::Concat(nodes) if self.looks_ahead => self.concat_looking(nodes),
             Node::Concat(nodes) => nodes.iter().for_each(|node| self.node(node)),
             Node::Alternate(nodes) => self.alternate(nodes),
             Node::Repeat { node, min, max, greed } => self.repeat(node, *min, *max, *greed),
@@ -56,6 +59,30 @@ impl Compiler {
                 .code
                 .push(Instruction::BackReference { index: *index as usize, is_case_insensitive: *is_case_insensitive }),
         }
+    }
+
+    /// One after the other, each knowing what follows it.
+    fn concat_looking(&mut self, nodes: &[Node]) {
+        let behind = self.follow;
+        let mut follows = Vec::with_capacity(nodes.len());
+        let mut follow = behind;
+        for node in nodes.iter().rev() {
+            follows.push(follow);
+            let (first, is_nullable) = node.first();
+            follow = if is_nullable { follow.map(|follow| follow.union(first)) } else { Some(first) };
+        }
+        for (node, follow) in nodes.iter().zip(follows.into_iter().rev()) {
+            self.follow = follow;
+            self.node(node);
+        }
+        self.follow = behind;
+    }
+
+    /// What is followed by something else than what comes behind it.
+    fn apart(&mut self, inside: impl FnOnce(&mut Self)) {
+        let follow = self.follow.take();
+        inside(self);
+        self.follow = follow;
     }
 
     fn alternate(&mut self, nodes: &[Node]) {
@@ -98,7 +125,8 @@ impl Compiler {
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, greed: Greed) {
         let max = max.unwrap_or(u32::MAX);
         if let Node::Set(set) = node {
-            self.code.push(Instruction::SetLoop { set: Box::new(*set), min, max, greed, until: None, early: None });
+            let until = self.follow.map(Box::new);
+            self.code.push(Instruction::SetLoop { set: Box::new(*set), min, max, greed, until, early: None });
         } else if self.looks_ahead && (min, max) == (0, 1) && greed == Greed::Greedy {
             let split = self.reserve();
             self.node(node);
@@ -127,7 +155,7 @@ impl Compiler {
         self.counters += 1;
         self.code.push(Instruction::LoopStart(counter));
         let head = self.reserve();
-        inside(self);
+        self.apart(inside);
         self.code.push(Instruction::Jump(head));
         let exit = self.code.len();
         self.set(head, Instruction::Loop { counter, min, max, is_lazy, exit, begins: None });
@@ -135,7 +163,7 @@ impl Compiler {
 
     pub(in crate::waf::regex) fn atomic(&mut self, inside: impl FnOnce(&mut Self)) {
         let head = self.reserve();
-        inside(self);
+        self.apart(inside);
         self.code.push(Instruction::Match);
         let next = self.code.len();
         self.set(head, Instruction::Atomic { next });
@@ -151,7 +179,7 @@ impl Compiler {
         for branch in branches {
             let back = if is_behind { branch.fixed_length().unwrap_or_default() } else { 0 };
             alternatives.push((back, self.code.len()));
-            self.node(branch);
+            self.apart(|compiler| compiler.node(branch));
             self.code.push(Instruction::Match);
         }
         let next = self.code.len();

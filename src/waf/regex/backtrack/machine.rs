@@ -135,6 +135,19 @@ impl Machine<'_> {
         greed: Greed,
         until: Option<&ByteSet>,
     ) -> Result<Step, LimitExceeded> {
+        if let (Greed::Lazy, Some(until)) = (greed, until) {
+            let least = position.saturating_add(min as usize);
+            let most = position.saturating_add(max as usize).min(self.haystack.len());
+            let needed = self.haystack.get(position..least).unwrap_or_default();
+            if least > most || !needed.iter().all(|byte| set.contains(*byte)) {
+                return Ok(Step::Fail);
+            }
+            let Some(place) = self.next_place(set, until, least, most)? else { return Ok(Step::Fail) };
+            if place < most {
+                self.push(Frame::TakeMore { at: at + 1, position: place, most })?;
+            }
+            return Ok(Step::Go(at + 1, place));
+        }
         let rest = self.haystack.get(position..).unwrap_or_default();
         let rounds = rest.iter().take(max as usize).take_while(|byte| set.contains(**byte)).count();
         self.steps = self.steps.checked_sub(rounds as u64 / 8).ok_or(LimitExceeded)?;
@@ -187,6 +200,29 @@ impl Machine<'_> {
     fn last_place(&self, until: Option<&ByteSet>, least: usize, most: usize) -> Option<usize> {
         let Some(until) = until else { return Some(most) };
         (least..=most).rev().find(|at| self.haystack.get(*at).is_some_and(|byte| until.contains(*byte)))
+    }
+
+    /// The first position from this one on at which a lazy loop may end.
+    fn next_place(
+        &mut self,
+        set: &ByteSet,
+        until: &ByteSet,
+        from: usize,
+        most: usize,
+    ) -> Result<Option<usize>, LimitExceeded> {
+        let mut position = from;
+        let found = loop {
+            let Some(byte) = self.haystack.get(position) else { break None };
+            if until.contains(*byte) {
+                break Some(position);
+            }
+            if position >= most || !set.contains(*byte) {
+                break None;
+            }
+            position += 1;
+        };
+        self.steps = self.steps.checked_sub((position - from) as u64 / 8).ok_or(LimitExceeded)?;
+        Ok(found)
     }
 
     fn set_counter(&mut self, counter: usize, value: Counter) -> Result<(), LimitExceeded> {
@@ -298,6 +334,19 @@ impl Machine<'_> {
                     return Ok(Some((at, position)));
                 }
                 Frame::TakeMore { at, position, most } => {
+                    let code = self.code;
+                    if let Some(Instruction::SetLoop { set, until: Some(until), .. }) =
+                        at.checked_sub(1).and_then(|at| code.get(at))
+                    {
+                        if !self.haystack.get(position).is_some_and(|byte| set.contains(*byte)) {
+                            continue;
+                        }
+                        let Some(position) = self.next_place(set, until, position + 1, most)? else { continue };
+                        if position < most {
+                            self.memory.stack.push(Frame::TakeMore { at, position, most });
+                        }
+                        return Ok(Some((at, position)));
+                    }
                     let position = position + 1;
                     self.goes_over(at.wrapping_sub(1), position);
                     if position < most {

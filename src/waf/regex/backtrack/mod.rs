@@ -44,7 +44,7 @@ pub(in crate::waf::regex) enum Instruction {
         min: u32,
         max: u32,
         greed: Greed,
-        /// Give back only to where one of these follows, because nothing else can go on.
+        /// End only where one of these follows, because nothing else can go on.
         until: Option<Box<ByteSet>>,
         early: Option<EarlyFailure>,
     },

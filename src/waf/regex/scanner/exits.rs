@@ -3,7 +3,7 @@
 //! In long values a pattern that has not begun, or is within a repetition such as `[^>]*`, stays in one state for most
 //! bytes. Which bytes lead out of it fits into two small tables, by which vector instructions pass 32 bytes at a time.
 
-use super::{Scanner, StateRow, States};
+use super::{Scanner, StateRow, States, UNIT};
 use crate::waf::byte_tables::ByteTables;
 
 /// States whose exits are known at a time, a power of two.
@@ -28,7 +28,7 @@ impl States {
         if value.len() < FEW_BYTES {
             return 0;
         }
-        let slot = scanner.number(state) % KNOWN;
+        let slot = usize::from(state) / (scanner.width() / UNIT) % KNOWN;
         let known = self.exits.get(slot).copied().flatten().filter(|exits| exits.state == state);
         if known.is_none() && value.len() < MANY_BYTES {
             return 0;
@@ -37,7 +37,7 @@ impl States {
         let mut length = exits.bytes.find(value);
         let rest = value.get(length..).unwrap_or_default();
         // More bytes may lead back to it by now.
-        let leads_back = |byte: &u8| self.next(state, scanner.class(Some(*byte))) == state;
+        let leads_back = |byte: &u8| self.rows.next(state, scanner.class(Some(*byte))) == state;
         if rest.len() >= MANY_BYTES && rest.first().is_some_and(leads_back) {
             length += self.find_exits(scanner, state).bytes.find(rest);
         }
@@ -47,10 +47,10 @@ impl States {
     #[cold]
     fn find_exits(&mut self, scanner: &Scanner, state: StateRow) -> Exits {
         let mut bytes = ByteTables::default();
-        let exits = (0..=u8::MAX).filter(|byte| self.next(state, scanner.class(Some(*byte))) != state);
+        let exits = (0..=u8::MAX).filter(|byte| self.rows.next(state, scanner.class(Some(*byte))) != state);
         exits.for_each(|byte| bytes.insert(byte));
         let exits = Exits { state, bytes };
-        if let Some(slot) = self.exits.get_mut(scanner.number(state) % KNOWN) {
+        if let Some(slot) = self.exits.get_mut(usize::from(state) / (scanner.width() / UNIT) % KNOWN) {
             *slot = Some(exits);
         }
         exits

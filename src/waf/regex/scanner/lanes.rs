@@ -6,7 +6,7 @@
 //! end until no place of the pattern is left; there the lane that it has come into has none either, as it has had a part of
 //! the same beginnings only, and both go on alike.
 
-use super::{Forgotten, MATCH, Scanner, Side, StateRow, States, UNIT, UNKNOWN, Workshop, is_state};
+use super::{Forgotten, MATCH, Scanner, Side, StateRow, States, UNIT, UNKNOWN, Workshop, has_row};
 
 /// Shorter values are walked over in one lane.
 pub(super) const LONG: usize = if cfg!(any(test, fuzzing)) { 160 } else { 256 };
@@ -84,7 +84,7 @@ impl Scanner {
         state: &mut StateRow,
         byte: u8,
     ) -> Result<bool, Forgotten> {
-        let mut next = states.next(*state, self.class(Some(byte)));
+        let mut next = states.rows.follow(*state, self.class(Some(byte)));
         if next == UNKNOWN {
             let times = states.times;
             next = states.make(self, workshop, *state, Some(byte));
@@ -106,7 +106,7 @@ impl States {
         lanes: &mut [StateRow; LANES],
         [one, two, three, four]: [&[u8]; LANES],
     ) -> usize {
-        let table = self.table.as_slice();
+        let table = self.rows.table();
         let step = |state: StateRow, byte: u8| {
             let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
             table.get(usize::from(state) * UNIT + usize::from(class)).copied().unwrap_or(UNKNOWN)
@@ -115,7 +115,7 @@ impl States {
         for (((one, two), three), four) in one.iter().zip(two).zip(three).zip(four) {
             let [first, second, third, fourth] = *lanes;
             let next = [step(first, *one), step(second, *two), step(third, *three), step(fourth, *four)];
-            if !next.iter().all(|state| is_state(*state)) {
+            if !next.iter().all(|state| has_row(*state)) {
                 break;
             }
             *lanes = next;

@@ -19,8 +19,10 @@
 mod beginnings;
 mod exits;
 mod lanes;
+mod leftmost;
 mod openings;
 mod places;
+mod rows;
 mod states;
 mod workshop;
 
@@ -39,7 +41,9 @@ use crate::limits::REGEX_NFA_BYTES;
 use crate::waf::number_index::NumberIndex;
 use beginnings::{Ahead, Beginnings};
 use exits::Exits;
+use leftmost::Trail;
 pub(super) use openings::Openings;
+use rows::{Rows, has_row};
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -69,10 +73,10 @@ enum Side {
     Other,
 }
 
-/// The place of a state's row in the table, in units of [`UNIT`]. What may stand there instead of a state is beyond every
-/// table, so that looking a byte up there finds nothing.
+/// The place of a state's row in the table, in units of [`UNIT`], or the state's among those with few ways ([`rows`]). That
+/// and what may stand there instead of a state is beyond every table, so that looking a byte up there finds nothing.
 ///
-/// Tables are most of what a worker keeps of patterns, so two bytes have to do; the rows are as long as it takes for that.
+/// Tables are much of what a worker keeps of patterns, so two bytes have to do; the rows are as long as it takes for that.
 type StateRow = u16;
 
 /// Rows begin at multiples of this.
@@ -89,9 +93,6 @@ const OVER: StateRow = StateRow::MAX - 2;
 
 /// The first state.
 const FIRST: StateRow = 0;
-
-/// Entries of a table that there can be.
-const MOST_ENTRIES: usize = OVER as usize * UNIT;
 
 const fn is_state(state: StateRow) -> bool {
     state < OVER
@@ -140,8 +141,8 @@ enum Pause {
 /// States made so far, of one pattern for one worker.
 #[derive(Debug, Default)]
 pub(super) struct States {
-    /// For each state the next one by class, and in the last column what comes at the value's end.
-    table: Vec<StateRow>,
+    rows: Rows,
+    /// By number.
     states: Vec<Members>,
     /// Places, of which each state has a range.
     places: Vec<PlaceNumber>,
@@ -174,6 +175,9 @@ struct Members {
     start: u32,
     end: u32,
     side: Side,
+    /// Does no match begin behind it?
+    is_closed: bool,
+    state: StateRow,
 }
 
 /// Number of a place, in the order in which they were met.
@@ -232,6 +236,7 @@ pub(super) struct Workshop {
     stack: Vec<StateID>,
     /// Those of a place in the making.
     edges: Vec<Edge>,
+    trail: Trail,
     /// By state of the automaton.
     met: Vec<Met>,
     now: u32,
@@ -304,7 +309,7 @@ impl Scanner {
         if states.are_too_large || self.has_too_many_places {
             return self.simulation.is_match(&mut self.simulation.create_cache(), value).then_some(0);
         }
-        if states.table.is_empty() {
+        if states.rows.is_empty() {
             states.begin(self);
         }
         let found = if value.len() < LONG {
@@ -424,7 +429,7 @@ impl Scanner {
         workshop: &mut Workshop,
         state: StateRow,
     ) -> Result<bool, Forgotten> {
-        let end = match states.next(state, self.class(None)) {
+        let end = match states.rows.follow(state, self.class(None)) {
             UNKNOWN => states.make(self, workshop, state, None),
             end => end,
         };
@@ -478,15 +483,9 @@ impl Scanner {
         (self.members.len() + 1).next_multiple_of(UNIT)
     }
 
-    /// Where a state's row is, by the state's number; [`UNKNOWN`] when no table reaches so far.
+    /// Where the row of this number is.
     fn row(&self, number: usize) -> StateRow {
-        let row = StateRow::try_from(number * (self.width() / UNIT)).unwrap_or(UNKNOWN);
-        if is_state(row) { row } else { UNKNOWN }
-    }
-
-    /// The number of a state.
-    fn number(&self, state: StateRow) -> usize {
-        usize::from(state) / (self.width() / UNIT)
+        (number * (self.width() / UNIT)) as StateRow
     }
 
     /// What a place behind this byte has before it.

@@ -3,8 +3,8 @@
 use regex_automata::util::look::Look;
 
 use super::{
-    Edge, MATCH, MOST_ENTRIES, Members, OVER, Pause, Place, PlaceNumber, Scanner, Side, StateRow, States, UNIT,
-    UNKNOWN, Workshop, holds, is_state, number_of,
+    Edge, MATCH, Members, OVER, Pause, Place, PlaceNumber, Rows, Scanner, Side, StateRow, States, UNIT, UNKNOWN,
+    Workshop, has_row, holds, is_state, number_of,
 };
 use crate::limits::REGEX_STATES_BYTES;
 use crate::waf::number_index::NumberIndex;
@@ -13,7 +13,7 @@ use crate::waf::scratch::make_room;
 impl States {
     /// Bytes held.
     pub(in crate::waf::regex) fn memory_usage(&self) -> usize {
-        self.table.capacity() * size_of::<StateRow>()
+        self.rows.memory_usage()
             + self.states.capacity() * size_of::<Members>()
             + self.places.capacity() * size_of::<PlaceNumber>()
             + self.index.memory_usage()
@@ -27,87 +27,101 @@ impl States {
     /// why it ended, and the bytes behind.
     #[inline]
     pub(super) fn run<'v>(
-        &self,
+        &mut self,
         scanner: &Scanner,
         state: &mut StateRow,
         value: &'v [u8],
         stays: bool,
         rests: bool,
     ) -> (Pause, &'v [u8]) {
-        let table = self.table.as_slice();
-        let step = |state: StateRow, byte: u8| {
-            let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
-            table.get(usize::from(state) * UNIT + usize::from(class)).copied()
-        };
         let resting = if rests { self.resting } else { 0 };
         let mut rest = value;
-        // What comes instead of a state is met when the byte behind is looked up.
-        while let Some(([one, two, three, four], behind)) = rest.split_first_chunk() {
-            let Some(first) = step(*state, *one) else { break };
-            let Some(second) = step(first, *two) else { break };
-            let Some(third) = step(second, *three) else {
-                *state = first;
-                rest = rest.get(1..).unwrap_or_default();
-                break;
+        loop {
+            let table = self.rows.table();
+            let step = |state: StateRow, byte: u8| {
+                let class = scanner.classes.get(usize::from(byte)).copied().unwrap_or_default();
+                table.get(usize::from(state) * UNIT + usize::from(class)).copied()
             };
-            let Some(fourth) = step(third, *four).filter(|fourth| is_state(*fourth)) else {
-                *state = second;
-                rest = rest.get(2..).unwrap_or_default();
-                break;
-            };
-            *state = fourth;
-            rest = behind;
-            if fourth < resting {
-                return (Pause::Rest, rest);
+            // What has no row is met when the byte behind is looked up.
+            while let Some(([one, two, three, four], behind)) = rest.split_first_chunk() {
+                let Some(first) = step(*state, *one) else { break };
+                let Some(second) = step(first, *two) else { break };
+                let Some(third) = step(second, *three) else {
+                    *state = first;
+                    rest = rest.get(1..).unwrap_or_default();
+                    break;
+                };
+                let Some(fourth) = step(third, *four).filter(|fourth| has_row(*fourth)) else {
+                    *state = second;
+                    rest = rest.get(2..).unwrap_or_default();
+                    break;
+                };
+                *state = fourth;
+                rest = behind;
+                if fourth < resting {
+                    return (Pause::Rest, rest);
+                }
+                if stays && first == second && second == fourth {
+                    return (Pause::Stay, rest);
+                }
             }
-            if stays && first == second && second == fourth {
-                return (Pause::Stay, rest);
+            while let Some((byte, behind)) = rest.split_first() {
+                let Some(next) = step(*state, *byte).filter(|next| has_row(*next)) else { break };
+                (*state, rest) = (next, behind);
+            }
+            // As far as to the next state with a row behind one without.
+            let mut had_row = has_row(*state);
+            loop {
+                let Some((byte, behind)) = rest.split_first() else { return (Pause::End, rest) };
+                let next = self.rows.follow(*state, scanner.class(Some(*byte)));
+                rest = behind;
+                if !is_state(next) {
+                    return (Pause::Special(next, *byte), rest);
+                }
+                *state = next;
+                let has_row = has_row(next);
+                if has_row && !had_row {
+                    break;
+                }
+                had_row = has_row;
             }
         }
-        while let Some((byte, behind)) = rest.split_first() {
-            let next = step(*state, *byte).unwrap_or(UNKNOWN);
-            rest = behind;
-            if !is_state(next) {
-                return (Pause::Special(next, *byte), rest);
-            }
-            *state = next;
-        }
-        (Pause::End, rest)
-    }
-
-    #[inline]
-    pub(super) fn next(&self, state: StateRow, class: u32) -> StateRow {
-        self.table.get(usize::from(state) * UNIT + class as usize).copied().unwrap_or(UNKNOWN)
     }
 
     /// Makes the first state, nothing before and no place but the pattern's beginning, and its like with something before.
     pub(super) fn begin(&mut self, scanner: &Scanner) {
-        *self = Self { walked: self.walked, times: self.times.wrapping_add(1), ..Self::default() };
+        *self = Self {
+            rows: Rows::new(scanner.width()),
+            walked: self.walked,
+            times: self.times.wrapping_add(1),
+            ..Self::default()
+        };
         for side in scanner.sides() {
-            self.state(scanner, side, &[]);
+            self.state(side, false, &[]);
         }
         self.resting = scanner.row(self.states.len());
     }
 
     /// The state with these places, which are in order.
-    fn state(&mut self, scanner: &Scanner, side: Side, places: &[PlaceNumber]) -> StateRow {
-        let Self { states, places: all, index, table, .. } = self;
-        let is_it =
-            |number: u32| states.get(number as usize).is_some_and(|own| own.side == side && own.of(all) == places);
+    fn state(&mut self, side: Side, is_closed: bool, places: &[PlaceNumber]) -> StateRow {
+        let Self { states, places: all, index, rows, .. } = self;
+        let is_it = |number: u32| {
+            let own = states.get(number as usize);
+            own.is_some_and(|own| (own.side, own.is_closed) == (side, is_closed) && own.of(all) == places)
+        };
         if let Some(number) = index.find(hash(index, side, places), is_it) {
-            return scanner.row(number as usize);
+            return states.get(number as usize).map_or(UNKNOWN, |own| own.state);
         }
-        let (number, start, width) = (states.len() as u32, all.len() as u32, scanner.width());
+        let (number, start) = (states.len() as u32, all.len() as u32);
         make_room(all, places.len());
         make_room(states, 1);
-        make_room(table, width);
         all.extend_from_slice(places);
-        states.push(Members { start, end: all.len() as u32, side });
-        table.resize(table.len() + width, UNKNOWN);
+        let state = rows.add(number as u16, places.is_empty());
+        states.push(Members { start, end: all.len() as u32, side, is_closed, state });
         index.insert(number, |index, number| {
             states.get(number as usize).map_or(0, |own| hash(index, own.side, own.of(all)))
         });
-        scanner.row(number as usize)
+        state
     }
 
     /// What comes after a state with this byte, or at the end of the value.
@@ -123,16 +137,15 @@ impl States {
         workshop.made = workshop.made.wrapping_add(1);
         let mut state = state;
         // One step makes three states at most.
-        let is_full = self.table.len() + 3 * scanner.width() > MOST_ENTRIES;
-        if is_full || self.memory_usage() > REGEX_STATES_BYTES {
+        if self.rows.is_full(3) || self.memory_usage() > REGEX_STATES_BYTES {
             // All are forgotten but this one.
-            let members = self.members(scanner, state);
+            let members = self.members(state);
             let ids = members.of(&self.places);
             let ids: Vec<u16> = ids.iter().filter_map(|place| Some(self.known.get(usize::from(*place))?.id)).collect();
             self.begin(scanner);
             let mut places: Vec<PlaceNumber> = ids.iter().map(|id| self.place(scanner, workshop, *id)).collect();
             places.sort_unstable();
-            state = self.state(scanner, members.side, &places);
+            state = self.state(members.side, members.is_closed, &places);
             self.are_too_large |= self.memory_usage() > REGEX_STATES_BYTES / 2;
         }
         let next = self.advance(scanner, workshop, state, byte);
@@ -143,31 +156,44 @@ impl States {
     }
 
     fn advance(&mut self, scanner: &Scanner, workshop: &mut Workshop, state: StateRow, byte: Option<u8>) -> StateRow {
-        let members = self.members(scanner, state);
+        let members = self.members(state);
         // The pattern may begin here as it may anywhere, which the state without places knows.
-        let begun = if members.start == members.end {
+        let begun = if members.is_closed {
+            Some(OVER)
+        } else if members.len() == 0 {
             None
         } else {
-            let root = self.state(scanner, members.side, &[]);
-            match self.next(root, scanner.class(byte)) {
+            let root = self.state(members.side, false, &[]);
+            match self.rows.next(root, scanner.class(byte)) {
                 UNKNOWN => Some(self.advance(scanner, workshop, root, byte)),
                 next => Some(next),
             }
         };
         let next = if begun != Some(MATCH) && !self.step(scanner, workshop, members, byte, begun) {
-            byte.map_or(OVER, |byte| self.of_workshop(scanner, workshop, byte))
+            byte.map_or(OVER, |byte| self.of_workshop(scanner, workshop, byte, members.is_closed))
         } else {
             MATCH
         };
-        if let Some(slot) = self.table.get_mut(usize::from(state) * UNIT + scanner.class(byte) as usize) {
-            *slot = next;
-        }
+        self.rows.set(state, scanner.class(byte), next);
         next
     }
 
-    fn members(&self, scanner: &Scanner, state: StateRow) -> Members {
-        let nothing = Members { start: 0, end: 0, side: Side::Other };
-        self.states.get(scanner.number(state)).copied().unwrap_or(nothing)
+    pub(super) fn members(&self, state: StateRow) -> Members {
+        let number = self.rows.owner(state).map_or(usize::MAX, usize::from);
+        self.states.get(number).copied().unwrap_or(Members {
+            start: 0,
+            end: 0,
+            side: Side::Other,
+            is_closed: false,
+            state,
+        })
+    }
+
+    /// The state of these places in which the pattern does not begin.
+    pub(super) fn closed(&mut self, workshop: &mut Workshop, members: Members) -> StateRow {
+        workshop.next.clear();
+        workshop.next.extend_from_slice(members.of(&self.places));
+        self.state(members.side, true, &workshop.next)
     }
 
     /// Collects the places that come next, where those of `begun` come anyway; is there a match?
@@ -185,7 +211,7 @@ impl States {
             return self.leave(scanner, workshop, start, members.side, byte);
         };
         if is_state(begun) {
-            let begun = self.members(scanner, begun);
+            let begun = self.members(begun);
             for place in begun.of(&self.places) {
                 if let Some(known) = self.known.get(usize::from(*place))
                     && workshop.arrives(known.id)
@@ -204,7 +230,7 @@ impl States {
     }
 
     /// Collects the places that come after one; is there a match?
-    fn leave(
+    pub(super) fn leave(
         &mut self,
         scanner: &Scanner,
         workshop: &mut Workshop,
@@ -245,17 +271,25 @@ impl States {
     }
 
     /// The state with the places in the workshop, behind this byte.
-    fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8) -> StateRow {
+    fn of_workshop(&mut self, scanner: &Scanner, workshop: &mut Workshop, byte: u8, is_closed: bool) -> StateRow {
+        if is_closed && workshop.next.is_empty() {
+            return OVER;
+        }
         let start = self.place(scanner, workshop, number_of(scanner.nfa.start_anchored()));
         let asks = |place: &PlaceNumber| self.known.get(usize::from(*place)).is_some_and(|place| place.asks_before);
         let side = if asks(&start) || workshop.next.iter().any(asks) { scanner.side(byte) } else { Side::Other };
         workshop.next.sort_unstable();
-        self.state(scanner, side, &workshop.next)
+        self.state(side, is_closed, &workshop.next)
     }
 }
 
 impl Members {
-    fn of(self, places: &[PlaceNumber]) -> &[PlaceNumber] {
+    /// How many there are.
+    pub(super) const fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub(super) fn of(self, places: &[PlaceNumber]) -> &[PlaceNumber] {
         places.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }

@@ -48,6 +48,62 @@ impl Draw {
     }
 }
 
+/// Where the leftmost match begins, as the scanner says.
+fn leftmost(pattern: &str, value: &[u8], from: usize) -> Option<usize> {
+    let regex = Regex::compile(pattern.as_bytes(), RegexOptions::default()).unwrap();
+    let scanner = regex.inner.scanner.as_ref().unwrap();
+    scanner.leftmost(&mut States::default(), &mut Workshop::default(), value, from)
+}
+
+#[test]
+fn the_leftmost_match_is_found_also_if_others_end_before() {
+    let cases: [(&str, &[u8], usize, Option<usize>); 9] = [
+        ("a.{5}b|cd", b"xa.cd..b", 0, Some(1)),
+        ("a.{5}b|cd", b"xa.cd..c", 0, Some(3)),
+        // Each of them ends after the next.
+        ("a.{8}q|b.{5}q|cd|d", b"xab.cd.qq.q.", 0, Some(1)),
+        ("a.{8}q|b.{5}q|cd|d", b"xab.cd.qq.r.", 0, Some(2)),
+        ("a.{8}q|b.{5}q|cd|d", b"xab.cd.qq.q.", 2, Some(2)),
+        (r"\bcd|d$", b"xcd cd", 0, Some(4)),
+        (r"\bcd|d$", b"xcdxcd", 0, Some(5)),
+        ("x*", b"abc", 2, Some(2)),
+        ("cd", b"xcd", 2, None),
+    ];
+    for (pattern, value, from, expected) in cases {
+        assert_eq!(leftmost(pattern, value, from), expected, "/{pattern}/ on \"{}\"", value.escape_ascii());
+    }
+    // What had begun before and never ends is followed to the value's end.
+    let value = [b"ab".repeat(3000), b"cd".to_vec(), b"ab".repeat(3000)].concat();
+    assert_eq!(leftmost("b.*q|cd", &value, 0), Some(6000));
+    assert_eq!(leftmost("b.*q|cd", &[value.as_slice(), b"q"].concat(), 0), Some(1));
+}
+
+#[test]
+fn matches_begin_where_the_reference_says() {
+    let mut draw = Draw(314_159_265_358_979);
+    let (mut cache, mut captures) = (RegexCache::new(), Captures::new());
+    let mut found = 0;
+    for _ in 0..1500 {
+        let pattern = draw.pattern(4);
+        let options = RegexOptions { backtrack_steps: 20_000, ..RegexOptions::default() };
+        let Ok(regex) = Regex::compile(pattern.as_bytes(), options) else { continue };
+        let Some(scanner) = &regex.inner.scanner else { continue };
+        let reference = RegexOptions { is_reference: true, ..options };
+        let reference = Regex::compile(pattern.as_bytes(), reference).unwrap();
+        let (mut states, mut workshop) = (States::default(), Workshop::default());
+        for _ in 0..12 {
+            let value = draw.value();
+            let from = draw.below(value.len() / 4 + 1);
+            let Ok(is_match) = reference.captures_at(&mut cache, &value, from, &mut captures) else { continue };
+            let expected = captures.span(0).filter(|_| is_match).map(|(start, _)| start);
+            let begin = scanner.leftmost(&mut states, &mut workshop, &value, from);
+            assert_eq!(begin, expected, "/{pattern}/ on \"{}\" from {from}", value.escape_ascii());
+            found += usize::from(begin.is_some());
+        }
+    }
+    assert!(found > 1000, "{found}");
+}
+
 #[test]
 fn automata_and_groups_are_those_of_the_reference() {
     let mut draw = Draw(88_172_645_463_325_252);

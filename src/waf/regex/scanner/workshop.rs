@@ -12,11 +12,17 @@ impl Workshop {
             + self.met.capacity() * size_of::<Met>()
             + self.stack.capacity() * size_of::<StateID>()
             + self.edges.capacity() * size_of::<Edge>()
+            + self.trail.memory_usage()
     }
 
     /// Counts whenever a state is made.
     pub(in crate::waf::regex) const fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Places that were left to find out where a match begins, the last time.
+    pub(in crate::waf::regex) const fn left(&self) -> usize {
+        self.trail.left()
     }
 
     /// For another state.
