@@ -14,6 +14,10 @@ use portcullis::waf::{EngineOptions, Program, Scratch};
 
 use crate::set::Request;
 
+/// The program's own, for the engines that run in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Anything that goes wrong ends the run.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
