@@ -91,10 +91,10 @@ impl RegexCache {
     /// Does the scanner, which is that of this regex, find a match? Then none begins before the place given.
     pub(super) fn scan(&mut self, regex: &Arc<Inner>, scanner: &Scanner, value: &[u8]) -> Option<usize> {
         let index = self.slot(regex);
-        let slot = self.slots.get_mut(index)?;
-        let made = self.workshop.made();
-        let found = scanner.find(slot.states.get_or_insert_default(), &mut self.workshop, value);
-        if self.workshop.made() != made {
+        let states = self.slots.get_mut(index)?.states.get_or_insert_default();
+        let before = (self.workshop.made(), states.entries());
+        let found = scanner.find(states, &mut self.workshop, value);
+        if (self.workshop.made(), states.entries()) != before {
             self.count(index);
         }
         found
@@ -111,9 +111,10 @@ impl RegexCache {
     ) -> (Option<usize>, usize) {
         let index = self.slot(regex);
         let Some(slot) = self.slots.get_mut(index) else { return (None, 0) };
-        let made = self.workshop.made();
-        let found = scanner.leftmost(slot.states.get_or_insert_default(), &mut self.workshop, value, from);
-        if self.workshop.made() != made {
+        let states = slot.states.get_or_insert_default();
+        let before = (self.workshop.made(), states.entries());
+        let found = scanner.leftmost(states, &mut self.workshop, value, from);
+        if (self.workshop.made(), states.entries()) != before {
             self.count(index);
         }
         (found, self.workshop.left())

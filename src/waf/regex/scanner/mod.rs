@@ -1,4 +1,4 @@
-//! Says whether a pattern matches anywhere in a value, and nothing else.
+//! Says whether a pattern matches anywhere in a value, and when asked again where the leftmost match begins.
 //!
 //! An automaton whose states are made as a value needs them. Because only "yes" or "no" is asked, a state is the *set*
 //! of places in the pattern that the value has come to, in no order, a search ends with the first match, and the

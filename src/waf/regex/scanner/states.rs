@@ -23,6 +23,11 @@ impl States {
             + self.looks.capacity() * size_of::<(Look, u16)>()
     }
 
+    /// Entries of the table, which grows with states that are made and with those that are come to often.
+    pub(in crate::waf::regex) const fn entries(&self) -> usize {
+        self.rows.table().len()
+    }
+
     /// Goes from state to state as long as they are made, and where one leads to itself or has no places if that is wanted;
     /// why it ended, and the bytes behind.
     #[inline]
