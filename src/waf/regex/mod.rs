@@ -218,6 +218,9 @@ struct Inner {
 const FIRST_TRACE_STEPS: u64 = if cfg!(any(test, fuzzing)) { 24 } else { 1000 };
 const FIRST_TRACE_STEPS_PER_BYTE: u64 = if cfg!(any(test, fuzzing)) { 0 } else { 2 };
 
+/// What length allows of those at most.
+const MOST_FIRST_STEPS: u64 = 10_000;
+
 /// Steps of one pattern that led to nothing, or were too many for the value, after which automata find its groups.
 const WASTED_STEPS: u64 = 1_000_000;
 
@@ -410,7 +413,7 @@ impl Regex {
         start: usize,
     ) -> Result<bool, LimitExceeded> {
         let bytes = haystack.len() as u64;
-        let first = FIRST_TRACE_STEPS + bytes * FIRST_TRACE_STEPS_PER_BYTE;
+        let first = FIRST_TRACE_STEPS + (bytes * FIRST_TRACE_STEPS_PER_BYTE).min(MOST_FIRST_STEPS);
         let found = tracer.search(&mut cache.memory, haystack, start, start, first);
         if found.is_ok() {
             return found;
