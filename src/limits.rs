@@ -75,8 +75,7 @@ pub const REGEX_STATES_BYTES: usize = 2 * 1024 * 1024;
 /// The same for a lazy automaton that knows where a match is.
 pub const REGEX_LAZY_DFA_BYTES: usize = 2 * 1024 * 1024;
 
-/// All regex caches of one worker together; when they exceed it those that were used least for what they
-/// take are dropped.
+/// All regex caches of one worker together; when they exceed it those that were used least for what they take are dropped.
 pub const REGEX_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Regexes that one worker keeps caches for at the same time.
@@ -85,13 +84,6 @@ pub const REGEX_CACHE_SLOTS: usize = 4096;
 /// Steps of one search of the backtracker (SecPcreMatchLimit sets it): some 3 ms. Exhaustion is an outcome that the
 /// engine counts and logs (MSC_PCRE_LIMITS_EXCEEDED).
 pub const REGEX_BACKTRACK_STEPS: u64 = 500_000;
-
-/// Steps in which the backtracker shall find the groups of a match, once it is known where it begins, before automata are
-/// made that know them;
-pub const REGEX_TRACE_STEPS: u64 = 100_000;
-
-/// and so many more for each byte of the value, within limits.
-pub const REGEX_TRACE_STEPS_PER_BYTE: u64 = 24;
 
 /// Match limit that ModSecurity 2 gives PCRE unless SecPcreMatchLimit says otherwise; only for comparisons with it.
 pub const MODSECURITY_2_MATCH_LIMIT: u64 = 1_500;

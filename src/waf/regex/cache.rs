@@ -52,9 +52,7 @@ impl Slot {
     fn worth(&self) -> u64 {
         (u64::from(self.uses) << 32) / (self.held as u64).max(1)
     }
-}
 
-impl Slot {
     fn memory_usage(&self) -> usize {
         let states = self.states.as_ref().map_or(0, |states| size_of::<States>() + states.memory_usage());
         states + self.automaton.as_ref().map_or(0, |cache| size_of::<meta::Cache>() + cache.memory_usage())
@@ -90,14 +88,7 @@ impl RegexCache {
 
     /// Does the scanner, which is that of this regex, find a match? Then none begins before the place given.
     pub(super) fn scan(&mut self, regex: &Arc<Inner>, scanner: &Scanner, value: &[u8]) -> Option<usize> {
-        let index = self.slot(regex);
-        let states = self.slots.get_mut(index)?.states.get_or_insert_default();
-        let before = (self.workshop.made(), states.entries());
-        let found = scanner.find(states, &mut self.workshop, value);
-        if (self.workshop.made(), states.entries()) != before {
-            self.count(index);
-        }
-        found
+        self.walk(regex, |states, workshop| scanner.find(states, workshop, value))?
     }
 
     /// Where the leftmost match of the regex begins, at `from` or later, if the scanner finds that out in few steps; and how
@@ -109,15 +100,20 @@ impl RegexCache {
         value: &[u8],
         from: usize,
     ) -> (Option<usize>, usize) {
+        let found = self.walk(regex, |states, workshop| scanner.leftmost(states, workshop, value, from));
+        (found.flatten(), self.workshop.left())
+    }
+
+    /// Gives the states of the regex for a walk, and counts what it made.
+    fn walk<T>(&mut self, regex: &Arc<Inner>, walk: impl FnOnce(&mut States, &mut Workshop) -> T) -> Option<T> {
         let index = self.slot(regex);
-        let Some(slot) = self.slots.get_mut(index) else { return (None, 0) };
-        let states = slot.states.get_or_insert_default();
+        let states = self.slots.get_mut(index)?.states.get_or_insert_default();
         let before = (self.workshop.made(), states.entries());
-        let found = scanner.leftmost(states, &mut self.workshop, value, from);
+        let found = walk(states, &mut self.workshop);
         if (self.workshop.made(), states.entries()) != before {
             self.count(index);
         }
-        (found, self.workshop.left())
+        Some(found)
     }
 
     /// For a search with the automata of this regex.

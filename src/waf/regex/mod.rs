@@ -14,6 +14,7 @@
 mod ast;
 mod backtrack;
 mod cache;
+mod groups;
 mod lower;
 mod match_limit;
 mod parser;
@@ -29,7 +30,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Input, MatchKind, PatternID};
 use regex_syntax::hir::Hir;
 
-use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES, REGEX_TRACE_STEPS, REGEX_TRACE_STEPS_PER_BYTE};
+use crate::limits::{REGEX_BACKTRACK_STEPS, REGEX_LAZY_DFA_BYTES};
 
 pub use ast::ByteSet;
 use backtrack::Backtracker;
@@ -205,33 +206,13 @@ struct Inner {
     /// Tells where groups are, and takes less time and memory for that than an automaton that does; made when there first
     /// is a match.
     tracer: OnceLock<Backtracker>,
-    /// See [`WASTED_STEPS`].
+    /// Steps of it that led to nothing, or were too many ([`groups`]).
     wasted: AtomicU64,
     /// May the automaton tell otherwise where groups are?
     has_idle_rounds: bool,
     /// Tells where PCRE gives up.
     match_limit: Option<Backtracker>,
 }
-
-/// Steps in which most matches are found, and so many more for each byte of the value. Where that is not enough it is found
-/// out first where the match begins.
-const FIRST_TRACE_STEPS: u64 = if cfg!(any(test, fuzzing)) { 24 } else { 1000 };
-const FIRST_TRACE_STEPS_PER_BYTE: u64 = if cfg!(any(test, fuzzing)) { 0 } else { 2 };
-
-/// What length allows of those at most.
-const MOST_FIRST_STEPS: u64 = 10_000;
-
-/// Steps of one pattern that led to nothing, or were too many for the value, after which automata find its groups.
-const WASTED_STEPS: u64 = 1_000_000;
-
-/// Steps for each byte of a value that are not too many.
-const ORDINARY_STEPS_PER_BYTE: u64 = 8;
-
-/// Finding out where a match begins takes so many for each place that is left.
-const STEPS_PER_PLACE: u64 = 4;
-
-/// What length allows at most.
-const MOST_TRACE_STEPS: u64 = 1_000_000;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -294,20 +275,6 @@ impl Regex {
         let inner = &*self.inner;
         inner.scanner.as_ref()?;
         inner.automaton.get_or_init(|| automaton(&inner.hir)).as_ref()
-    }
-
-    /// The backtracker of a pattern that automata run: of few steps, it knows the groups of a match.
-    fn tracer(&self) -> &Backtracker {
-        let inner = &*self.inner;
-        inner.tracer.get_or_init(|| {
-            // It was parsed before: keeping the trees of all patterns for the few that ever match would be dearer.
-            let node = parser::parse(&inner.pattern, &inner.options).map_or(ast::Node::Empty, |parsed| parsed.node);
-            Backtracker::compile_tracer(
-                &node,
-                inner.group_names.len(),
-                inner.scanner.as_ref().and_then(Scanner::openings),
-            )
-        })
     }
 
     /// Like [`Regex::is_match`], and where each group matched.
@@ -401,38 +368,6 @@ impl Regex {
             captures.take(cache.memory.slots());
         }
         Ok(is_match)
-    }
-
-    /// Finds the groups of a match with the backtracker, which gives up where an automaton does better.
-    fn trace(
-        &self,
-        tracer: &Backtracker,
-        scanner: &Scanner,
-        cache: &mut RegexCache,
-        haystack: &[u8],
-        start: usize,
-    ) -> Result<bool, LimitExceeded> {
-        let bytes = haystack.len() as u64;
-        let first = FIRST_TRACE_STEPS + (bytes * FIRST_TRACE_STEPS_PER_BYTE).min(MOST_FIRST_STEPS);
-        let found = tracer.search(&mut cache.memory, haystack, start, start, first);
-        if found.is_ok() {
-            return found;
-        }
-        let inner = &*self.inner;
-        if inner.wasted.load(Ordering::Relaxed) > WASTED_STEPS {
-            return Err(LimitExceeded);
-        }
-        let waste = |steps: u64| inner.wasted.fetch_add(steps, Ordering::Relaxed);
-        let (from, left) = cache.leftmost(&self.inner, scanner, haystack, start);
-        let Some(from) = from else {
-            waste(REGEX_TRACE_STEPS);
-            return Err(LimitExceeded);
-        };
-        let most = REGEX_TRACE_STEPS + (bytes * REGEX_TRACE_STEPS_PER_BYTE).min(MOST_TRACE_STEPS);
-        let found = tracer.search(&mut cache.memory, haystack, start, from, most);
-        let steps = cache.memory.steps() + left as u64 * STEPS_PER_PLACE;
-        waste(steps.saturating_sub(bytes * ORDINARY_STEPS_PER_BYTE));
-        found
     }
 
     /// The matches one after the other, not overlapping (`@rxGlobal`, `@rsub`).

@@ -1,5 +1,6 @@
 //! Cases of the language, one row each; every row runs on the automata and on the reference interpretation.
 
+use super::groups::WASTED_STEPS;
 use super::*;
 
 /// Pattern, text, and the groups that match (none: no match). In texts and groups `\n` and `\xHH` are escapes of Rust.

@@ -23,6 +23,7 @@ use crate::limits::{
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
+use crate::waf::number_index::MOST_NUMBERS;
 use crate::waf::operator::Evidence;
 use crate::waf::plan::Plan;
 use crate::waf::prefilter::{ALL, ClassId, Classes, Look, Memory, Prefilter, ScopeId};
@@ -51,6 +52,10 @@ const FIRST_SLOTS: usize = 256;
 const SLOTS: usize = 2 * WAF_KEPT_VALUES;
 
 const _: () = assert!(WAF_KEPT_VALUES < u16::MAX as usize, "their numbers fit into the index");
+const _: () = assert!(
+    WAF_KEPT_CLASSES + WAF_PHASE_VALUES + WAF_KEPT_PER_TRANSACTION < MOST_NUMBERS,
+    "each value of a transaction may have a class of its own"
+);
 
 /// Slots that are looked at before a value counts as not kept.
 const PROBES: usize = 32;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::known::{Full, ValueId};
 use super::{Member, PhaseValues, Program, Transaction};
 use crate::limits::{WAF_KEPT_SUSPECTS, WAF_KEPT_VISITS, WAF_PHASE_SUSPECTS};
-use crate::waf::number_index::NumberIndex;
+use crate::waf::number_index::{MOST_NUMBERS, NumberIndex};
 use crate::waf::plan::{Check, Group, Layout};
 use crate::waf::prefilter::{ClassId, Classes, set};
 use crate::waf::program::RuleIndex;
@@ -62,6 +62,8 @@ struct Change {
     /// A result that cannot be as long as this has nothing that is asked for.
     shortest: usize,
 }
+
+const _: () = assert!(WAF_KEPT_VISITS < MOST_NUMBERS, "their numbers fit into the index");
 
 /// All that is known of it for the usual layout of a program.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! In long values a pattern that has not begun, or is within a repetition such as `[^>]*`, stays in one state for most
 //! bytes. Which bytes lead out of it fits into two small tables, by which vector instructions pass 32 bytes at a time.
 
-use super::{Scanner, StateRow, States, UNIT};
+use super::{Scanner, StateRow, States};
 use crate::waf::byte_tables::ByteTables;
 
 /// States whose exits are known at a time, a power of two.
@@ -28,7 +28,7 @@ impl States {
         if value.len() < FEW_BYTES {
             return 0;
         }
-        let slot = usize::from(state) / (scanner.width() / UNIT) % KNOWN;
+        let slot = scanner.row_number(state) % KNOWN;
         let known = self.exits.get(slot).copied().flatten().filter(|exits| exits.state == state);
         if known.is_none() && value.len() < MANY_BYTES {
             return 0;
@@ -50,7 +50,7 @@ impl States {
         let exits = (0..=u8::MAX).filter(|byte| self.rows.next(state, scanner.class(Some(*byte))) != state);
         exits.for_each(|byte| bytes.insert(byte));
         let exits = Exits { state, bytes };
-        if let Some(slot) = self.exits.get_mut(usize::from(state) / (scanner.width() / UNIT) % KNOWN) {
+        if let Some(slot) = self.exits.get_mut(scanner.row_number(state) % KNOWN) {
             *slot = Some(exits);
         }
         exits

@@ -68,7 +68,8 @@ impl Scanner {
         let mut trail = std::mem::take(&mut workshop.trail);
         trail.most = (STEPS + value.len() * STEPS_PER_BYTE).min(MOST_STEPS);
         trail.steps = trail.most;
-        let found = self.leftmost_of(states, workshop, &mut trail, value, from);
+        let search = Search { scanner: self, states: &mut *states, workshop, trail: &mut trail, value };
+        let found = search.leftmost(from);
         trail.states.clear();
         trail.states.shrink_to(KEPT);
         workshop.trail = trail;
@@ -78,35 +79,39 @@ impl Scanner {
         }
         found
     }
+}
 
-    fn leftmost_of(
-        &self,
-        states: &mut States,
-        workshop: &mut Workshop,
-        trail: &mut Trail,
-        value: &[u8],
-        from: usize,
-    ) -> Option<usize> {
-        trail.states.clear();
-        let before = from.checked_sub(1).and_then(|before| value.get(before));
-        let first = before.map_or(FIRST, |byte| self.resting(self.side(*byte)));
-        let mut end = self.first_end(states, workshop, trail, value, from, first)??;
+/// Finding the beginning of a match in a value.
+struct Search<'s> {
+    scanner: &'s Scanner,
+    states: &'s mut States,
+    workshop: &'s mut Workshop,
+    trail: &'s mut Trail,
+    value: &'s [u8],
+}
+
+impl Search<'_> {
+    fn leftmost(mut self, from: usize) -> Option<usize> {
+        self.trail.states.clear();
+        let before = from.checked_sub(1).and_then(|before| self.value.get(before));
+        let first = before.map_or(FIRST, |byte| self.scanner.resting(self.scanner.side(*byte)));
+        let mut end = self.first_end(from, first)??;
         let mut begin = usize::MAX;
         loop {
-            let base = end + 1 - trail.states.len();
-            let found = self.begin_of(states, workshop, trail, value, end)?;
+            let base = end + 1 - self.trail.states.len();
+            let found = self.begin_of(end)?;
             if found >= begin {
                 return None;
             }
             begin = found;
             // What had begun before may come to a match that ends later.
-            trail.states.truncate(begin - base + 1);
-            let earlier = states.members(trail.states.pop()?);
+            self.trail.states.truncate(begin - base + 1);
+            let earlier = self.states.members(self.trail.states.pop()?);
             if earlier.len() == 0 {
                 return Some(begin);
             }
-            let state = states.closed(workshop, earlier);
-            match self.first_end(states, workshop, trail, value, begin, state)? {
+            let state = self.states.closed(self.workshop, earlier);
+            match self.first_end(begin, state)? {
                 Some(later) => end = later,
                 None => return Some(begin),
             }
@@ -114,83 +119,63 @@ impl Scanner {
     }
 
     /// Where the leftmost of the matches begins that end with the next byte behind the trail.
-    fn begin_of(
-        &self,
-        states: &mut States,
-        workshop: &mut Workshop,
-        trail: &mut Trail,
-        value: &[u8],
-        end: usize,
-    ) -> Option<usize> {
-        let base = end + 1 - trail.states.len();
-        let root = states.place(self, workshop, number_of(self.nfa.start_anchored()));
+    fn begin_of(&mut self, end: usize) -> Option<usize> {
+        let base = end + 1 - self.trail.states.len();
+        let root = number_of(self.scanner.nfa.start_anchored());
+        let root = self.states.place(self.scanner, self.workshop, root);
         let mut begin = None;
-        trail.good.clear();
+        self.trail.good.clear();
         for at in (base..=end).rev() {
-            let byte = value.get(at).copied();
-            let members = states.members(*trail.states.get(at - base)?);
-            trail.spend(members.len() + 1)?;
-            trail.better.clear();
-            let good = (at < end).then_some(trail.good.as_slice());
-            if !members.is_closed && self.leads(states, workshop, root, members.side, byte, good) {
+            let byte = self.value.get(at).copied();
+            let members = self.states.members(*self.trail.states.get(at - base)?);
+            self.trail.spend(members.len() + 1)?;
+            self.trail.better.clear();
+            let is_last = at == end;
+            if !members.is_closed && self.leads(root, members.side, byte, is_last) {
                 begin = Some(at);
             }
             for number in members.start..members.end {
-                let place = states.places.get(number as usize).copied()?;
-                if self.leads(states, workshop, place, members.side, byte, good) {
-                    trail.better.push(place);
+                let place = self.states.places.get(number as usize).copied()?;
+                if self.leads(place, members.side, byte, is_last) {
+                    self.trail.better.push(place);
                 }
             }
-            std::mem::swap(&mut trail.good, &mut trail.better);
-            if trail.good.is_empty() {
+            std::mem::swap(&mut self.trail.good, &mut self.trail.better);
+            if self.trail.good.is_empty() {
                 break;
             }
         }
         begin
     }
 
-    /// Does this byte lead from a place to one of the good ones, or to the match where there are none behind it?
-    fn leads(
-        &self,
-        states: &mut States,
-        workshop: &mut Workshop,
-        place: PlaceNumber,
-        side: Side,
-        byte: Option<u8>,
-        good: Option<&[PlaceNumber]>,
-    ) -> bool {
+    /// Does this byte lead from a place to one of the good ones; or if it is the last, to the match?
+    fn leads(&mut self, place: PlaceNumber, side: Side, byte: Option<u8>, is_last: bool) -> bool {
+        let Self { scanner, states, workshop, trail, .. } = self;
         let Some(known) = states.known.get(usize::from(place)).copied() else { return false };
-        let class = self.class(byte);
+        let class = scanner.class(byte);
         let has_edge = byte.is_some() && known.classes >> (class & 63) & 1 != 0;
-        if let (Some(good), false, 0) = (good, known.is_end, known.looks.1) {
-            // No assertion on the way, and what is good was met before.
-            return has_edge
-                && states.ways(&known, class).any(|at| {
-                    let to = states.way(&known, class, at);
-                    let number = to.and_then(|to| states.numbers.get(usize::from(to))?.checked_sub(1));
-                    number.is_some_and(|number| good.contains(&number))
-                });
-        }
         if !has_edge && !known.is_end && known.looks.1 == 0 {
             return false;
         }
-        workshop.begin(self);
-        let is_match = states.leave(self, workshop, place, side, byte);
-        good.map_or(is_match, |good| workshop.next.iter().any(|next| good.contains(next)))
+        let is_good = |place: &PlaceNumber| trail.good.contains(place);
+        if !is_last && !known.is_end && known.looks.1 == 0 {
+            // No assertion on the way, and what is good was met before.
+            return states.ways(&known, class).any(|at| {
+                let to = states.way(&known, class, at);
+                let number = to.and_then(|to| states.numbers.get(usize::from(to))?.checked_sub(1));
+                number.is_some_and(|number| is_good(&number))
+            });
+        }
+        workshop.begin(scanner);
+        let is_match = states.leave(scanner, workshop, place, side, byte);
+        if is_last { is_match } else { workshop.next.iter().any(is_good) }
     }
 
     /// Walks on from a state, which it is in before the byte at `from`, to where the first match is known by the next byte,
     /// and notes its states, if it is open from where no place was left last. Where that byte is, or the value's end; within,
     /// nothing when there is no match, and without when it is not found out.
-    fn first_end(
-        &self,
-        states: &mut States,
-        workshop: &mut Workshop,
-        trail: &mut Trail,
-        value: &[u8],
-        from: usize,
-        state: StateRow,
-    ) -> Option<Option<usize>> {
+    fn first_end(&mut self, from: usize, state: StateRow) -> Option<Option<usize>> {
+        let Self { scanner, states, workshop, trail, value } = self;
         let mut state = state;
         for at in from..=value.len() {
             if state < states.resting {
@@ -198,10 +183,10 @@ impl Scanner {
             }
             trail.states.push(state);
             let byte = value.get(at).copied();
-            let mut next = states.rows.follow(state, self.class(byte));
+            let mut next = states.rows.follow(state, scanner.class(byte));
             if next == UNKNOWN {
                 let times = states.times;
-                next = states.make(self, workshop, state, byte);
+                next = states.make(scanner, workshop, state, byte);
                 if states.are_too_large || states.times != times {
                     return None;
                 }

@@ -488,6 +488,11 @@ impl Scanner {
         (number * (self.width() / UNIT)) as StateRow
     }
 
+    /// The number of the row of a state that has one.
+    fn row_number(&self, state: StateRow) -> usize {
+        usize::from(state) / (self.width() / UNIT)
+    }
+
     /// What a place behind this byte has before it.
     fn side(&self, byte: u8) -> Side {
         match byte {

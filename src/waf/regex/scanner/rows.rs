@@ -268,3 +268,59 @@ impl Rows {
 
 const _: () = assert!(size_of::<Few>() == 24, "a worker keeps many");
 const _: () = assert!(!is_state(OVER) && is_state(FEW));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_found_whether_or_not_a_state_has_a_row() {
+        // Classes of all bytes, and the value's end.
+        let mut rows = Rows::new(264);
+        let begin = rows.add(0, true);
+        let few = rows.add(1, false);
+        assert!(has_row(begin) && !has_row(few));
+        assert_eq!([begin, few].map(|state| rows.owner(state)), [Some(0), Some(1)]);
+        rows.set(begin, 7, few);
+        for class in 0..WAYS as u32 {
+            rows.set(few, class * 40, begin);
+            assert!(!rows.few_of(few).unwrap().is_moved());
+        }
+        assert_eq!(rows.next(few, 40), begin);
+        assert_eq!(rows.next(few, 41), UNKNOWN);
+        rows.set(few, 40, OVER);
+        assert_eq!(rows.next(few, 40), OVER, "a way that is there is changed");
+        // One way more.
+        rows.set(few, 1, few);
+        assert!(rows.few_of(few).unwrap().is_moved());
+        let expected = [(0, begin), (40, OVER), (240, begin), (1, few), (2, UNKNOWN)];
+        assert_eq!(expected.map(|(class, _)| (class, rows.next(few, class))), expected);
+        // Whoever comes by is led to the row from then on.
+        let row = rows.follow(begin, 7);
+        assert!(has_row(row) && row != begin && rows.next(begin, 7) == row);
+        assert_eq!([few, row].map(|state| rows.follow(state, 1)), [row, row]);
+        assert_eq!(rows.owner(row), Some(1));
+    }
+
+    #[test]
+    fn states_that_are_come_to_often_have_rows_and_rare_classes_too() {
+        let mut rows = Rows::new(264);
+        let begin = rows.add(0, true);
+        let often = rows.add(1, false);
+        rows.set(often, 5, begin);
+        for _ in 0..OFTEN {
+            assert!(!rows.few_of(often).unwrap().is_moved());
+            assert_eq!(rows.follow(often, 5), begin);
+        }
+        assert_eq!(rows.follow(often, 5), begin);
+        assert!(rows.few_of(often).unwrap().is_moved());
+        // The last class and the value's end have no number among few ways.
+        for class in [255, 256] {
+            let state = rows.add(2, false);
+            assert_eq!(rows.next(state, class), UNKNOWN);
+            rows.set(state, class, begin);
+            assert_eq!((rows.next(state, class), rows.follow(state, class)), (begin, begin));
+            assert!(rows.few_of(state).unwrap().is_moved());
+        }
+    }
+}
