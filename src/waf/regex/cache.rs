@@ -105,6 +105,7 @@ impl RegexCache {
     }
 
     /// Gives the states of the regex for a walk, and counts what it made.
+    #[inline]
     fn walk<T>(&mut self, regex: &Arc<Inner>, walk: impl FnOnce(&mut States, &mut Workshop) -> T) -> Option<T> {
         let index = self.slot(regex);
         let states = self.slots.get_mut(index)?.states.get_or_insert_default();

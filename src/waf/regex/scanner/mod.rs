@@ -305,6 +305,7 @@ impl Scanner {
     ///
     /// Why that is true of the place that a walk went on from when no place of the pattern was left: what had begun before
     /// had come to nothing by then. Had it come to a match, that would have been the end of the walk.
+    #[inline]
     pub(super) fn find(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> Option<usize> {
         if states.are_too_large || self.has_too_many_places {
             return self.simulation.is_match(&mut self.simulation.create_cache(), value).then_some(0);
@@ -323,6 +324,7 @@ impl Scanner {
     }
 
     /// Walks over the value byte by byte.
+    #[inline]
     fn walk(&self, states: &mut States, workshop: &mut Workshop, value: &[u8]) -> Result<bool, Forgotten> {
         let mut state = FIRST;
         let mut rest = value;

@@ -29,8 +29,8 @@ impl States {
     }
 
     /// Goes from state to state as long as they are made, and where one leads to itself or has no places if that is wanted;
-    /// why it ended, and the bytes behind.
-    #[inline]
+    /// why it ended, and the bytes behind. Inlined, as most values are short, and to most of its callers both are no.
+    #[inline(always)]
     pub(super) fn run<'v>(
         &mut self,
         scanner: &Scanner,
