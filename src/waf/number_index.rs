@@ -69,17 +69,33 @@ impl NumberIndex {
         }
     }
 
-    /// Adds a number that is not in and is smaller than [`MOST_NUMBERS`]; `hash` says those of all that are.
-    pub(crate) fn insert(&mut self, number: u32, hash: impl Fn(&Self, u32) -> u32) {
+    /// Adds a number that is not in and is smaller than [`MOST_NUMBERS`], with its hash; `hash_of` says those of all that are.
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u32, number: u32, hash_of: impl Fn(&Self, u32) -> u32) {
         if self.slots.len() * 5 <= self.count * 8 {
-            let size = (self.slots.len() * 2).max(SLOTS);
-            let old = std::mem::replace(&mut self.slots, vec![0; size]);
-            for number in old.into_iter().filter_map(|slot| (slot & NUMBER).checked_sub(1)) {
-                self.put(number, hash(self, number));
-            }
+            self.grow(hash_of);
         }
         self.count += 1;
-        self.put(number, hash(self, number));
+        self.put(number, hash);
+    }
+
+    #[cold]
+    fn grow(&mut self, hash_of: impl Fn(&Self, u32) -> u32) {
+        let size = (self.slots.len() * 2).max(SLOTS);
+        let old = std::mem::replace(&mut self.slots, vec![0; size]);
+        for number in old.into_iter().filter_map(|slot| (slot & NUMBER).checked_sub(1)) {
+            self.put(number, hash_of(self, number));
+        }
+    }
+
+    /// Has these hashes for the numbers from 0 on, and no others; no more than there were.
+    pub(crate) fn renumber(&mut self, hashes: impl IntoIterator<Item = u32>) {
+        self.slots.fill(0);
+        self.count = 0;
+        for (number, hash) in (0..).zip(hashes) {
+            self.count += 1;
+            self.put(number, hash);
+        }
     }
 
     fn put(&mut self, number: u32, hash: u32) {
@@ -110,7 +126,7 @@ mod tests {
         assert_eq!(find(&numbers, 0), None);
         for number in 0..1000 {
             assert_eq!(find(&numbers, things[number]), None);
-            numbers.insert(number as u32, |_, number| hash(things[number as usize]));
+            numbers.insert(hash(things[number]), number as u32, |_, number| hash(things[number as usize]));
         }
         for (number, thing) in (0..).zip(&things) {
             assert_eq!(find(&numbers, *thing), Some(number));

@@ -108,7 +108,7 @@ impl Classes {
         signatures.push(signature);
         make_room(answers, draft.len());
         answers.extend_from_slice(draft);
-        index.insert(class, |index, class| {
+        index.insert(own, class, |index, class| {
             let start = class as usize * *words;
             let answer = answers.get(start..start + *words).unwrap_or_default();
             hash(index, signatures.get(class as usize).copied().unwrap_or_default(), answer)

@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::waf::collection::{Buffer, Bytes, Span};
 use crate::waf::names::{self, NameIndex};
-use crate::waf::number_index::MOST_NUMBERS;
+use crate::waf::number_index::{MOST_NUMBERS, NumberIndex};
 use crate::waf::operator::Evidence;
 use crate::waf::plan::Plan;
 use crate::waf::prefilter::{ALL, ClassId, Classes, Look, Memory, Prefilter, ScopeId};
@@ -46,19 +46,11 @@ const PASSING: u32 = 1 << 31;
 /// No value, or no row.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Slots of the index of kept values at the beginning, and at most; twice as many as values, so that the next free one is
-/// near.
-const FIRST_SLOTS: usize = 256;
-const SLOTS: usize = 2 * WAF_KEPT_VALUES;
-
-const _: () = assert!(WAF_KEPT_VALUES < u16::MAX as usize, "their numbers fit into the index");
+const _: () = assert!(WAF_KEPT_VALUES < MOST_NUMBERS, "their numbers fit into the index");
 const _: () = assert!(
     WAF_KEPT_CLASSES + WAF_PHASE_VALUES + WAF_KEPT_PER_TRANSACTION < MOST_NUMBERS,
     "each value of a transaction may have a class of its own"
 );
-
-/// Slots that are looked at before a value counts as not kept.
-const PROBES: usize = 32;
 
 /// There is no room for more values: the rule has to be evaluated plainly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +74,8 @@ pub(super) struct Known {
     learned: Vec<ValueId>,
     /// What operators found in kept values.
     pub(super) findings: Findings,
-    /// Numbers of kept values plus one, by hash; open addressing.
-    pub(super) index: Vec<u16>,
+    /// Of kept values, by their bytes.
+    index: NumberIndex,
     /// The kept value that was found last, and the one that a transaction began with.
     pub(super) previous: ValueId,
     pub(super) first: ValueId,
@@ -115,7 +107,7 @@ impl Default for Known {
             lessons: Lessons::default(),
             learned: Vec::new(),
             findings: Findings::default(),
-            index: Vec::new(),
+            index: NumberIndex::default(),
             previous: NONE,
             first: NONE,
             is_full: false,
@@ -213,7 +205,7 @@ impl Known {
         self.lessons.clear();
         self.learned.clear();
         self.findings.clear();
-        self.index.fill(0);
+        self.index.clear();
         (self.previous, self.first) = (NONE, NONE);
         // Values that the transaction has had are forgotten with it, so nobody refers to a class any more.
         debug_assert!(self.passing.infos.is_empty());
@@ -329,8 +321,7 @@ impl Known {
         if let Some(id) = self.follow(value) {
             return Ok(id);
         }
-        // Keyed, so that nobody outside can fill the index with values that are found slowly; and if he could, [`PROBES`]
-        // bounds what that costs.
+        // Keyed, so that nobody outside can fill the index with values that are found slowly.
         let hash = names::hash(self.seed, value);
         let ask = match self.keep(value, hash, ask) {
             Ok(id) => {
@@ -385,66 +376,40 @@ impl Known {
 
     /// Finds a value among the kept ones, or adds it; gives `ask` back when there is no room.
     fn keep<A: FnOnce(&mut Classes) -> ClassId>(&mut self, value: &[u8], hash: u32, ask: A) -> Result<ValueId, A> {
-        if self.index.len() <= 2 * self.kept.infos.len() && self.index.len() < SLOTS {
-            self.grow_index();
-        }
-        let slots = self.index.len();
-        let mut place = slot(hash, slots);
-        for _ in 0..PROBES {
-            let Some(slot) = self.index.get_mut(place) else { return Err(ask) };
-            if *slot == 0 {
-                if self.added >= WAF_KEPT_PER_TRANSACTION {
-                    return Err(ask);
-                }
-                let bytes = &mut self.kept.bytes;
-                let most = WAF_KEPT_VALUES.min(WAF_KEPT_QUIET_BYTES / self.quiet_width.max(1));
-                if self.kept.infos.len() >= most || bytes.len() + value.len() > WAF_KEPT_BYTES {
-                    self.is_full = true;
-                    return Err(ask);
-                }
-                let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
-                make_room(bytes, value.len());
-                bytes.extend_from_slice(value);
-                let class = ask(&mut self.classes);
-                make_room(&mut self.kept.infos, 1);
-                let id = self.kept.push(class, Place::Own(span), ALL);
-                make_room(&mut self.quiet, self.quiet_width);
-                self.quiet.resize(self.quiet.len() + self.quiet_width, 0);
-                *slot = id as u16 + 1;
-                self.added += 1;
-                return Ok(id);
-            }
-            let id = u32::from(*slot) - 1;
-            if let Some(info) = self.kept.infos.get_mut(id as usize)
-                && info.is_text(value, &self.kept.bytes)
-            {
+        let Store { infos, bytes, .. } = &mut self.kept;
+        let is_it = |number: u32| infos.get(number as usize).is_some_and(|info| info.is_text(value, bytes));
+        if let Some(id) = self.index.find(hash, is_it) {
+            if let Some(info) = infos.get_mut(id as usize) {
                 info.is_asked_again |= id < self.first_added;
-                return Ok(id);
             }
-            place = if place + 1 < slots { place + 1 } else { 0 };
+            return Ok(id);
         }
-        Err(ask)
+        if self.added >= WAF_KEPT_PER_TRANSACTION {
+            return Err(ask);
+        }
+        let most = WAF_KEPT_VALUES.min(WAF_KEPT_QUIET_BYTES / self.quiet_width.max(1));
+        if infos.len() >= most || bytes.len() + value.len() > WAF_KEPT_BYTES {
+            self.is_full = true;
+            return Err(ask);
+        }
+        let span = Span { start: bytes.len() as u32, len: value.len() as u32 };
+        make_room(bytes, value.len());
+        bytes.extend_from_slice(value);
+        let class = ask(&mut self.classes);
+        make_room(infos, 1);
+        let id = self.kept.push(class, Place::Own(span), ALL);
+        make_room(&mut self.quiet, self.quiet_width);
+        self.quiet.resize(self.quiet.len() + self.quiet_width, 0);
+        let Self { kept, index, seed, .. } = self;
+        index.insert(hash, id, |_, id| kept.infos.get(id as usize).map_or(0, |info| info.hash(*seed, &kept.bytes)));
+        self.added += 1;
+        Ok(id)
     }
 
-    /// Makes the index larger. A value for which there is no slot nearby is not found again.
-    #[cold]
-    fn grow_index(&mut self) {
-        self.fill_index((self.index.len() * 4).clamp(FIRST_SLOTS.min(SLOTS), SLOTS));
-    }
-
-    /// Makes the index anew, with so many slots.
-    pub(super) fn fill_index(&mut self, slots: usize) {
-        self.index.clear();
-        self.index.resize(slots, 0);
-        for (number, info) in (1..).zip(&self.kept.infos) {
-            let Place::Own(span) = info.place() else { continue };
-            let place = slot(names::hash(self.seed, span.of(&self.kept.bytes)), slots);
-            let mut near = (place..place + PROBES).map(|place| place % slots);
-            let free = near.find(|place| self.index.get(*place) == Some(&0));
-            if let Some(slot) = free.and_then(|place| self.index.get_mut(place)) {
-                *slot = number;
-            }
-        }
+    /// Finds the kept values again, which have other numbers and another hash.
+    pub(super) fn index_anew(&mut self) {
+        let Self { kept, index, seed, .. } = self;
+        index.renumber(kept.infos.iter().map(|info| info.hash(*seed, &kept.bytes)));
     }
 
     /// Where the bytes of a value are, and those of its store.
@@ -586,9 +551,4 @@ impl Known {
         let (store, index) = self.store_mut(id);
         store.note_step(index, transformation, result);
     }
-}
-
-/// Where a value with this hash would be in an index of so many slots.
-const fn slot(hash: u32, slots: usize) -> usize {
-    ((hash as u64 * slots as u64) >> 32) as usize
 }

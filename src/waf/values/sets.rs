@@ -51,7 +51,7 @@ impl Sets {
         }
         make_room(words, *width);
         words.extend_from_slice(set);
-        index.insert(count as SetId, |index, number| {
+        index.insert(hash, count as SetId, |index, number| {
             let start = number as usize * *width;
             index.hash(words.get(start..start + *width).unwrap_or_default().iter().copied())
         });

@@ -6,6 +6,7 @@ use super::known::{NONE, ValueId};
 use super::lessons::LessonId;
 use crate::limits::{WAF_PHASE_BYTES, WAF_PHASE_VALUES};
 use crate::waf::collection::{Buffer, Bytes, Span};
+use crate::waf::names;
 use crate::waf::prefilter::{ClassId, ScopeId};
 use crate::waf::scratch::make_room;
 use crate::waf::transformation::Transformation;
@@ -99,6 +100,11 @@ impl Info {
     /// How many bytes it has.
     pub(super) const fn len(&self) -> usize {
         self.span.len as usize
+    }
+
+    /// A keyed hash of its text, which is in the store.
+    pub(super) fn hash(&self, seed: u64, bytes: &[u8]) -> u32 {
+        names::hash(seed, self.span.of(bytes))
     }
 
     /// Is this its text, which is in the store?

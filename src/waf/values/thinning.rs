@@ -51,7 +51,7 @@ impl Known {
         self.previous = NONE;
         // They are few, and soon found again.
         self.findings.clear();
-        self.fill_index(self.index.len());
+        self.index_anew();
         true
     }
 }

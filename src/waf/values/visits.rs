@@ -191,8 +191,9 @@ impl Visits {
         make_room(&mut self.entries, 1);
         self.entries.push(Entry { key, loud, rules, changes, visit: 0 });
         let entries = &self.entries;
-        self.index
-            .insert(number, |index, number| entries.get(number as usize).map_or(0, |entry| hash(index, entry.key)));
+        let hash_of =
+            |index: &NumberIndex, number: u32| entries.get(number as usize).map_or(0, |entry| hash(index, entry.key));
+        self.index.insert(hash(&self.index, key), number, hash_of);
         Some(number)
     }
 }

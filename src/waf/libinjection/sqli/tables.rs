@@ -8,7 +8,8 @@ use super::token::Kind;
 
 /// What `word` (in any case) is, if it is known.
 pub(super) fn keyword(word: &[u8]) -> Option<Kind> {
-    if word.is_empty() || word.len() > LONGEST_WORD {
+    let ([first, ..], [.., last]) = (word, word) else { return None };
+    if word.len() > LONGEST_WORD || (FIRST[usize::from(*first)] & LAST[usize::from(*last)]) >> word.len() & 1 == 0 {
         return None;
     }
     let mut key = [0; WORD_BYTES];
@@ -64,6 +65,10 @@ struct Word {
 
 static WORDS: [Word; WORD_COUNT] = read_words(include_bytes!("keywords.txt"));
 static WORD_SLOTS: [u16; WORD_SLOT_COUNT] = place_words(&read_words(include_bytes!("keywords.txt")));
+/// Lengths of words by the byte that they begin with, and that they end with, in either case: most words of ordinary text
+/// are known not to be among them by that alone.
+static FIRST: [u32; 256] = lengths(&read_words(include_bytes!("keywords.txt")), false);
+static LAST: [u32; 256] = lengths(&read_words(include_bytes!("keywords.txt")), true);
 static FINGERPRINTS: [u32; FINGERPRINT_SLOT_COUNT] = place_fingerprints(include_bytes!("fingerprints.txt"));
 
 const fn read_words(text: &[u8]) -> [Word; WORD_COUNT] {
@@ -99,6 +104,19 @@ const fn place_words(words: &[Word; WORD_COUNT]) -> [u16; WORD_SLOT_COUNT] {
         index += 1;
     }
     slots
+}
+
+const fn lengths(words: &[Word; WORD_COUNT], by_last: bool) -> [u32; 256] {
+    let mut lengths = [0; 256];
+    let mut index = 0;
+    while index < WORD_COUNT {
+        let Word { key, length, .. } = &words[index];
+        let byte = if by_last { key[*length as usize - 1] } else { key[0] };
+        lengths[byte as usize] |= 1 << *length;
+        lengths[byte.to_ascii_lowercase() as usize] |= 1 << *length;
+        index += 1;
+    }
+    lengths
 }
 
 const fn place_fingerprints(text: &[u8]) -> [u32; FINGERPRINT_SLOT_COUNT] {

@@ -114,7 +114,8 @@ impl States {
             let own = states.get(number as usize);
             own.is_some_and(|own| (own.side, own.is_closed) == (side, is_closed) && own.of(all) == places)
         };
-        if let Some(number) = index.find(hash(index, side, places), is_it) {
+        let own = hash(index, side, places);
+        if let Some(number) = index.find(own, is_it) {
             return states.get(number as usize).map_or(UNKNOWN, |own| own.state);
         }
         let (number, start) = (states.len() as u32, all.len() as u32);
@@ -123,8 +124,8 @@ impl States {
         all.extend_from_slice(places);
         let state = rows.add(number as u16, places.is_empty());
         states.push(Members { start, end: all.len() as u32, side, is_closed, state });
-        index.insert(number, |index, number| {
-            states.get(number as usize).map_or(0, |own| hash(index, own.side, own.of(all)))
+        index.insert(own, number, |index, number| {
+            states.get(number as usize).map_or(0, |state| hash(index, state.side, state.of(all)))
         });
         state
     }
