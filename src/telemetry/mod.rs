@@ -16,6 +16,7 @@ mod record;
 mod recorder;
 mod registry;
 mod rule_messages;
+mod sink;
 
 pub(crate) use audit::try_audit_log;
 pub(crate) use json::JsonLine;

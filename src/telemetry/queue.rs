@@ -6,20 +6,19 @@
 //! it fifty times a second and not once a request. A channel with one message per line was measured elsewhere at two
 //! futex calls a request and left.
 //!
-//! In heavy traffic a file grows from border to border ([`BLOCK_BYTES`]), so it may end within a line until the rest
+//! In heavy traffic a file grows from border to border ([`super::sink`]), so it may end within a line until the rest
 //! follows, as it may while any long write is under way.
 //!
 //! What must stay true: a worker never waits for a disk. When a buffer is full its next line is dropped and counted.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write};
-use std::path::PathBuf;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Counter;
 use super::audit::{AuditFiles, Entry};
-use super::{Counter, log};
+use super::sink::{Sink, open_all, reopen};
 use crate::config::model::{LogSink, Logs};
 use crate::limits::LOG_QUEUE_BYTES;
 
@@ -29,11 +28,6 @@ const BATCH: Duration = Duration::from_millis(20);
 /// With so much of one log it does not wait: what is written while it is still in the processor's cache costs less than
 /// ever larger buffers, which push everything else out of it.
 const BATCH_BYTES: usize = 256 * 1024;
-
-/// While it has that much, it writes a file up to the next border of so many bytes and keeps the rest, at most for as long
-/// as it would collect: the kernel then takes 0.69 µs for 4 kB and not 0.87 (ext4, kernel 6.18, two cores of an AMD EPYC,
-/// 29 November 2026), because its pages come in large pieces and none is begun by one write and ended by the next.
-const BLOCK_BYTES: u64 = 64 * 1024;
 
 /// The logs, in the order of everything indexed by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,114 +319,6 @@ fn targets_of(logs: &Logs) -> [LogSink; 3] {
     [logs.access.clone(), logs.firewall.clone(), logs.rule_messages.clone()]
 }
 
-/// An open target, and whether its last write failed (one message per streak).
-#[derive(Debug)]
-struct Sink {
-    output: Output,
-    is_failing: bool,
-}
-
-#[derive(Debug)]
-enum Output {
-    Off,
-    Stdout,
-    Stderr,
-    File(PathBuf, File),
-}
-
-impl Sink {
-    fn open(target: &LogSink) -> io::Result<Self> {
-        let output = match target {
-            LogSink::Off => Output::Off,
-            LogSink::Stdout => Output::Stdout,
-            LogSink::Stderr => Output::Stderr,
-            LogSink::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot open the log {}: {error}", path.display()))
-                })?;
-                Output::File(path.clone(), file)
-            }
-        };
-        Ok(Self { output, is_failing: false })
-    }
-
-    /// Writes what was left and what is new, of that perhaps only so much that a file ends at a border; says how much.
-    fn write(&mut self, left: &[u8], new: &[u8], may_leave_rest: bool) -> io::Result<usize> {
-        if left.is_empty() && new.is_empty() {
-            return Ok(0);
-        }
-        let mut taken = new;
-        let result = match &mut self.output {
-            Output::Off => Ok(()),
-            Output::Stdout => {
-                let mut out = io::stdout().lock();
-                write_both(&mut out, left, new).and_then(|()| out.flush())
-            }
-            Output::Stderr => write_both(&mut io::stderr().lock(), left, new),
-            Output::File(_, file) => {
-                if may_leave_rest && let Some(whole) = up_to_border(file, left, new) {
-                    taken = whole;
-                }
-                write_both(file, left, taken)
-            }
-        };
-        match &result {
-            Err(error) if !self.is_failing => {
-                self.is_failing = true;
-                let name = match &self.output {
-                    Output::File(path, _) => path.display().to_string(),
-                    _ => "standard output".into(),
-                };
-                log::error(
-                    "log",
-                    format_args!("cannot write to {name}: {error}; lines are dropped until it works again"),
-                );
-            }
-            Ok(()) => self.is_failing = false,
-            Err(_) => {}
-        }
-        result.map(|()| taken.len())
-    }
-}
-
-/// So much of `new` that the file ends at a border when `left` and it are written; `None` where there is none in it.
-fn up_to_border<'a>(file: &File, left: &[u8], new: &'a [u8]) -> Option<&'a [u8]> {
-    let end = file.metadata().ok()?.len() + left.len() as u64 + new.len() as u64;
-    let beyond = usize::try_from(end % BLOCK_BYTES).ok()?;
-    new.get(..new.len().checked_sub(beyond)?)
-}
-
-/// Writes all of both, with one call where the writer takes them.
-fn write_both(out: &mut impl Write, first: &[u8], second: &[u8]) -> io::Result<()> {
-    let mut slices = &mut [IoSlice::new(first), IoSlice::new(second)][..];
-    // Without empty ones in front, which would look like a writer that takes nothing.
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        match out.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn open_all(targets: &[LogSink; 3]) -> io::Result<[Sink; 3]> {
-    let [access, firewall, messages] = targets;
-    Ok([Sink::open(access)?, Sink::open(firewall)?, Sink::open(messages)?])
-}
-
-/// A file that cannot be opened again keeps its old handle: better a renamed log than none.
-fn reopen(targets: &[LogSink; 3], sinks: &mut [Sink; 3]) {
-    for (target, sink) in targets.iter().zip(sinks) {
-        match Sink::open(target) {
-            Ok(opened) => *sink = opened,
-            Err(error) => log::error("log", format_args!("{error}; the old file stays open")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,30 +380,6 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         assert_eq!(queue.written(LogKind::Access), 12_000);
         queue.close();
-    }
-
-    #[test]
-    fn a_sink_says_how_much_it_has_taken() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.log");
-        let length = || std::fs::metadata(&path).unwrap().len();
-        let mut sink = Sink::open(&LogSink::File(path.clone())).unwrap();
-        let block = usize::try_from(BLOCK_BYTES).unwrap();
-        assert_eq!(sink.write(b"", b"", true).unwrap(), 0);
-        // The file is at a border.
-        assert_eq!(sink.write(b"", b"abc", true).unwrap(), 0);
-        assert_eq!(length(), 0);
-        let much = vec![b'x'; 2 * block];
-        assert_eq!(sink.write(b"abc", &much, true).unwrap(), 2 * block - 3);
-        assert_eq!(length(), 2 * BLOCK_BYTES);
-        // What was left is written in any case; no border is in the new.
-        assert_eq!(sink.write(b"xxx", b"abc\n", true).unwrap(), 4);
-        assert_eq!(sink.write(b"", &much, false).unwrap(), 2 * block);
-        assert_eq!(length(), 4 * BLOCK_BYTES + 7);
-        assert_eq!(sink.write(&much, b"", true).unwrap(), 0);
-        assert_eq!(length(), 6 * BLOCK_BYTES + 7);
-        // Other outputs take everything at once.
-        assert_eq!(Sink::open(&LogSink::Off).unwrap().write(b"", &much, true).unwrap(), much.len());
     }
 
     #[test]
