@@ -136,10 +136,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(file: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(["run", "--config", file]).stderr(Stdio::piped()).stdout(Stdio::null());
-        let mut process = command.spawn().unwrap();
+    fn start(arguments: &[&str]) -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let reader = BufReader::new(process.stderr.take().unwrap());
         let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -189,10 +191,37 @@ fn request(address: &str, method: &str, path: &str) -> String {
 }
 
 #[test]
+fn a_demo_opens_its_logs_again_and_takes_its_keys_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("demo");
+    let ports = ["--port", "0", "--admin-port", "0", "--backend-port", "0"];
+    let mut demo = Daemon::start(&[&["demo", "--directory", place.to_str().unwrap()], &ports[..]].concat());
+    demo.wait_for("is healthy");
+    demo.wait_for("is healthy");
+    std::fs::rename(place.join("firewall.log"), place.join("firewall.log.1")).unwrap();
+    demo.signal("-USR1");
+    demo.wait_for("opened again");
+    assert!(place.join("firewall.log").exists());
+    demo.signal("-HUP");
+    assert!(demo.process.wait().unwrap().success());
+    assert!(place.join("edge.key").exists(), "a directory that was named stays");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let mut demo = Daemon::of(command.arg("demo").args(ports).env("TMPDIR", directory.path()));
+    demo.wait_for("is healthy");
+    let made = || std::fs::read_dir(directory.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path() != place);
+    assert_eq!(made().count(), 1);
+    // As when its terminal is closed.
+    demo.signal("-HUP");
+    assert!(demo.process.wait().unwrap().success());
+    assert_eq!(made().count(), 0, "the temporary directory went with it");
+}
+
+#[test]
 fn a_daemon_serves_reloads_refuses_rotates_and_drains() {
     let directory = tempfile::tempdir().unwrap();
     let file = write(directory.path(), GOOD);
-    let mut daemon = Daemon::start(&file);
+    let mut daemon = Daemon::start(&["run", "--config", &file]);
     let listener = daemon.wait_for("listener a on ");
     let address = listener.rsplit(' ').next().unwrap().to_owned();
     let admin = daemon.wait_for("admin on http://");

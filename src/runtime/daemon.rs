@@ -157,10 +157,7 @@ async fn control(options: &DaemonOptions, loaded: Loaded) -> Result<(), RunError
                 // Whoever asked may be gone.
                 let _gone = request.answer.send(outcome);
             }
-            _ = signals.user.recv() => {
-                gateway.shared().recorder.reopen();
-                log::info("log", format_args!("log files opened again"));
-            }
+            _ = signals.user.recv() => gateway.shared().recorder.reopen(),
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
         }

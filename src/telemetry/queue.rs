@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Counter;
 use super::audit::{AuditFiles, Entry};
 use super::sink::{Sink, open_all, reopen};
+use super::{Counter, log};
 use crate::config::model::{LogSink, Logs};
 use crate::limits::LOG_QUEUE_BYTES;
 
@@ -297,12 +297,12 @@ impl LogQueue {
             }
             if new_targets.is_some() || should_reopen {
                 audit_files.reopen();
-            }
-            if let Some(changed) = new_targets {
-                targets = changed;
-                reopen(&targets, &mut sinks);
-            } else if should_reopen {
-                reopen(&targets, &mut sinks);
+                targets = new_targets.unwrap_or(targets);
+                let are_all_open = reopen(&targets, &mut sinks);
+                if should_reopen && are_all_open {
+                    // Said here, and not by whoever asked for it: from now on lines go to the new files.
+                    log::info("log", format_args!("log files opened again"));
+                }
             }
             let mut state = self.lock();
             state.flushed = state.flushed.max(flush);

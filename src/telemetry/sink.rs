@@ -153,14 +153,19 @@ pub(super) fn open_all(targets: &[LogSink; 3]) -> io::Result<[Sink; 3]> {
     Ok([Sink::open(access)?, Sink::open(firewall)?, Sink::open(messages)?])
 }
 
-/// A file that cannot be opened again keeps its old handle: better a renamed log than none.
-pub(super) fn reopen(targets: &[LogSink; 3], sinks: &mut [Sink; 3]) {
+/// Were all opened? One that cannot be keeps its old handle: better a renamed log than none.
+pub(super) fn reopen(targets: &[LogSink; 3], sinks: &mut [Sink; 3]) -> bool {
+    let mut are_all_open = true;
     for (target, sink) in targets.iter().zip(sinks) {
         match Sink::open(target) {
             Ok(opened) => *sink = opened,
-            Err(error) => log::error("log", format_args!("{error}; the old file stays open")),
+            Err(error) => {
+                are_all_open = false;
+                log::error("log", format_args!("{error}; the old file stays open"));
+            }
         }
     }
+    are_all_open
 }
 
 #[cfg(test)]

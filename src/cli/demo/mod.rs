@@ -84,8 +84,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 async fn demo(arguments: &Arguments) -> Result<(), DemoError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(DemoError::system("handle signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DemoError::system("handle signals"))?;
+    let on = |kind| signal(kind).map_err(DemoError::system("handle signals"));
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    // The terminal is closed: keys must not stay behind.
+    let mut hangup = on(SignalKind::hangup())?;
+    let mut user = on(SignalKind::user_defined1())?;
     let _limit = system::raise_open_files();
     let directory = Directory::make(arguments.directory.as_deref())?;
     let place = directory.path.as_path();
@@ -98,7 +101,8 @@ async fn demo(arguments: &Arguments) -> Result<(), DemoError> {
 
     let port_of = |wanted| free_port(wanted).map_err(DemoError::system("find a free port"));
     let first = port_of(arguments.backend_port)?;
-    let second = port_of(arguments.backend_port.saturating_add(1))?;
+    // 0 is any.
+    let second = port_of(if arguments.backend_port == 0 { 0 } else { arguments.backend_port.saturating_add(1) })?;
     let start =
         |name, port| DemoBackend::start(name, port, &pair, &place.join("ca.pem")).map_err(DemoError::Configuration);
     // Held until the end: dropping one stops it.
@@ -116,9 +120,13 @@ async fn demo(arguments: &Arguments) -> Result<(), DemoError> {
     readiness.set(State::Ready);
     output::print(&text::lines(place, port, admin.address(), first, Colours::stdout()));
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = user.recv() => gateway.shared().recorder.reopen(),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => break,
+        }
     }
     readiness.set(State::Draining);
     gateway.shutdown(Duration::from_secs(2)).await;
