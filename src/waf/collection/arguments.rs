@@ -22,9 +22,7 @@ pub(crate) struct Argument {
     pub(crate) origin: Origin,
 }
 
-/// Appends names or values of the arguments that `wanted` names. Not inlined: there may be thousands, and among what other
-/// variables need the loop takes half as many instructions again.
-#[inline(never)]
+/// Appends names or values of the arguments that `wanted` names.
 pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wanted<'_>, out: &mut Collector<'_>) {
     let origin = match variable {
         Variable::ArgsGet | Variable::ArgsGetNames => Some(Origin::Query),
@@ -32,19 +30,15 @@ pub(crate) fn collect(transaction: &Transaction, variable: Variable, wanted: Wan
         _ => None,
     };
     let is_names = matches!(variable, Variable::ArgsNames | Variable::ArgsGetNames | Variable::ArgsPostNames);
-    let of_origin =
-        transaction.arguments.iter().filter(|argument| origin.is_none_or(|origin| origin == argument.origin));
-    let value = |argument: &Argument| {
-        Value::member(variable, argument.name, if is_names { argument.name } else { argument.value })
-    };
-    if let Wanted::All = wanted {
-        out.values.extend(of_origin.map(value));
-        return;
-    }
-    for argument in of_origin {
-        if selects(&wanted, transaction.stored(argument.name), out.caches) {
-            out.push(value(argument));
+    for argument in &transaction.arguments {
+        if origin.is_some_and(|origin| origin != argument.origin) {
+            continue;
         }
+        if !selects(&wanted, transaction.stored(argument.name), out.caches) {
+            continue;
+        }
+        let bytes = if is_names { argument.name } else { argument.value };
+        out.push(Value::member(variable, argument.name, bytes));
     }
 }
 
