@@ -2,7 +2,8 @@
 //!
 //! The things are kept by whoever asks, who compares them too, and says their hashes anew when the index grows. A part of
 //! each hash is kept with its number, so that few are compared that are not alike: that takes memory which is in no cache.
-//! What things there are depends on clients, so hashes are keyed.
+//! What things there are depends on clients, so hashes are keyed, and if somebody found many with the same one all the same,
+//! [`PROBES`] bounds what that costs: what has no slot near its own is not found again, and counts as new each time.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -19,6 +20,9 @@ const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 
 /// Most things of an index.
 pub(crate) const MOST_NUMBERS: usize = NUMBER as usize;
+
+/// Slots that are looked at for a thing; by chance nothing is so far from its own.
+const PROBES: usize = 256;
 
 /// Numbers of things by hash; open addressing, at most five eighths full.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl NumberIndex {
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut place = hash as usize & mask;
-        loop {
+        for _ in 0..PROBES {
             let slot = *self.slots.get(place)?;
             let number = (slot & NUMBER).checked_sub(1)?;
             if (slot ^ hash) >> NUMBER_BITS == 0 && is_it(number) {
@@ -67,6 +71,7 @@ impl NumberIndex {
             }
             place = (place + 1) & mask;
         }
+        None
     }
 
     /// Adds a number that is not in and is smaller than [`MOST_NUMBERS`], with its hash; `hash_of` says those of all that are.
@@ -101,12 +106,14 @@ impl NumberIndex {
     fn put(&mut self, number: u32, hash: u32) {
         let mask = self.slots.len().wrapping_sub(1);
         let mut place = hash as usize & mask;
-        while self.slots.get(place).is_some_and(|slot| *slot != 0) {
+        debug_assert!((number as usize) < MOST_NUMBERS);
+        for _ in 0..PROBES {
+            let Some(slot) = self.slots.get_mut(place) else { return };
+            if *slot == 0 {
+                *slot = (hash & !NUMBER) | ((number + 1) & NUMBER);
+                return;
+            }
             place = (place + 1) & mask;
-        }
-        if let Some(slot) = self.slots.get_mut(place) {
-            debug_assert!((number as usize) < MOST_NUMBERS);
-            *slot = (hash & !NUMBER) | ((number + 1) & NUMBER);
         }
     }
 }
@@ -134,5 +141,24 @@ mod tests {
         assert_eq!(find(&numbers, 5), None);
         numbers.clear();
         assert_eq!(find(&numbers, 0), None);
+    }
+
+    #[test]
+    fn of_many_with_one_hash_only_so_many_are_looked_at() {
+        let mut numbers = NumberIndex::default();
+        for number in 0..2000 {
+            numbers.insert(7, number, |_, _| 7);
+        }
+        let looked_at = |wanted: u32| {
+            let mut count = 0;
+            let found = numbers.find(7, |number| {
+                count += 1;
+                number == wanted
+            });
+            (found, count)
+        };
+        assert_eq!(looked_at(0).0, Some(0));
+        assert_eq!(looked_at(1999), (None, PROBES));
+        assert!((0..2000).filter(|wanted| looked_at(*wanted).0.is_some()).count() == PROBES);
     }
 }
